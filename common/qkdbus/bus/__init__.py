@@ -1,0 +1,1 @@
+"""ZeroMQ as we use it: frames, server, callers, events, keys. Knows no layer."""

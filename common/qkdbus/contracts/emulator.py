@@ -1,0 +1,45 @@
+"""The emulator program: the virtual quantum node, where the qubits live. Source and sink ask their own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from .call import Call
+from ..wire.emulator_pb2 import (
+    AwaitPairs,
+    Batch,
+    CreatePairs,
+    Discard,
+    Discarded,
+    Disturb,
+    Disturbed,
+    Lines,
+    ListLines,
+    Measure,
+    Outcomes,
+)
+from .contract import Contract, Method
+
+CONTRACT = Contract(
+    "emulator",
+    {
+        "create_pairs": Method(CreatePairs, Batch, 20_000),
+        "await_pairs": Method(AwaitPairs, Batch, 20_000),
+        "measure": Method(Measure, Outcomes, 20_000),
+        "discard": Method(Discard, Discarded, remember=False),
+        "disturb": Method(Disturb, Disturbed, remember=False),
+        "list_lines": Method(ListLines, Lines, remember=False),
+    },
+)
+
+
+class EmulatorProgram(Protocol):
+    """Asked by the qbackend workers of the same node."""
+
+    def create_pairs(self, request: CreatePairs, call: Call) -> Batch | Awaitable[Batch]: ...
+    def await_pairs(self, request: AwaitPairs, call: Call) -> Batch | Awaitable[Batch]: ...
+    def measure(self, request: Measure, call: Call) -> Outcomes | Awaitable[Outcomes]: ...
+    def discard(self, request: Discard, call: Call) -> Discarded | Awaitable[Discarded]: ...
+    def disturb(self, request: Disturb, call: Call) -> Disturbed | Awaitable[Disturbed]: ...
+    def list_lines(self, request: ListLines, call: Call) -> Lines | Awaitable[Lines]: ...

@@ -1,0 +1,1 @@
+"""The life of a service: settings, logs, health, start, drain, stop."""

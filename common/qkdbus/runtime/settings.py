@@ -1,0 +1,86 @@
+"""What one node's services read at start: `node.yaml`, written by the deployer, one per node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import ValidationError
+
+from ..errors import BadFile
+from ..network.model import Buffers, LayerChoice, LinkSettings, Model, Security
+
+
+class Ports(Model):
+    """TCP ports of one node: applications, and the same layer of its neighbours."""
+
+    north: int  # applications -> keymanager
+    keymanager: int
+    keysync: int
+    qbackend: tuple[int, ...]  # one per replica
+
+
+class Neighbour(Model):
+    """A node at the other end of a link of ours."""
+
+    name: str
+    host: str
+    ports: Ports
+    public_key: str  # its CURVE key, Z85
+    arbiter: bool  # whether *this* node is the link's arbiter (and source of its pairs)
+    link: LinkSettings
+    emulator_socket: str = ""  # where its SimulaQron node listens (a Unix socket path), on one machine
+
+
+class NodeSettings(Model):
+    """One node. Paths below `directory`; sockets below `run` (which may be elsewhere: paths are short)."""
+
+    network: str
+    name: str
+    host: str  # the address that its TCP sockets bind
+    directory: Path
+    run: Path
+    ports: Ports
+    nodes: tuple[str, ...]  # every node of the network
+    neighbours: tuple[Neighbour, ...]
+    buffers: Buffers = Buffers()
+    security: Security = Security()
+    layers: dict[str, LayerChoice] = {}
+    durability: Literal["process", "power"] = "process"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def neighbour(self, name: str) -> Neighbour:
+        """Return the neighbour called `name`; KeyError when there is none."""
+        for neighbour in self.neighbours:
+            if neighbour.name == name:
+                return neighbour
+        raise KeyError(name)
+
+    def ipc(self, socket: str) -> str:
+        """ZeroMQ endpoint of a socket of this node, `keysync` or `keysync.events` or `qbackend.0`."""
+        return f"ipc://{self.run}/{socket}"
+
+    def state(self, service: str) -> Path:
+        """Where a service keeps its database."""
+        return self.directory / "state" / f"{service}.sqlite"
+
+    @property
+    def certs(self) -> Path:
+        """The folder of this node's keys and of those it lets in."""
+        return self.directory / "certs"
+
+
+def load(directory: Path) -> NodeSettings:
+    """Read `<directory>/node.yaml`. BadFile when it is missing or wrong."""
+    file = directory / "node.yaml"
+    try:
+        return NodeSettings.model_validate(yaml.load(file.read_text(), Loader=_loader()))
+    except FileNotFoundError:
+        raise BadFile(f"{file}: not there; `qkdbus deploy` writes it") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise BadFile(f"{file}: {error}") from None
+
+
+def _loader() -> type:
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
