@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from .call import Call
 from ..wire.dispatcher_pb2 import (
     Cancel,
     Cancelled,
@@ -16,6 +15,7 @@ from ..wire.dispatcher_pb2 import (
     Reserved,
     Workers,
 )
+from .call import Call
 from .contract import Contract, Method
 
 CONTRACT = Contract(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from .call import Call
 from ..wire.emulator_pb2 import (
     AwaitPairs,
     Batch,
@@ -19,6 +18,7 @@ from ..wire.emulator_pb2 import (
     Measure,
     Outcomes,
 )
+from .call import Call
 from .contract import Contract, Method
 
 CONTRACT = Contract(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from .call import Call
 from ..wire.head_pb2 import Nothing
 from ..wire.keymanager_pb2 import (
     Announce,
@@ -22,6 +21,7 @@ from ..wire.keymanager_pb2 import (
     Opened,
     Streams,
 )
+from .call import Call
 from .contract import Contract, Method
 
 CONTRACT = Contract(

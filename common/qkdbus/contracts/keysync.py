@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from .call import Call
 from ..wire.keysync_pb2 import (
     CloseStream,
     Links,
@@ -19,6 +18,7 @@ from ..wire.keysync_pb2 import (
     Take,
     Taken,
 )
+from .call import Call
 from .contract import Contract, Method
 
 CONTRACT = Contract(

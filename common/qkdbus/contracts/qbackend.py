@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
-from .call import Call
 from ..wire.dispatcher_pb2 import Exchanged
 from ..wire.qbackend_pb2 import Abort, Aborted, Parcel, Run
+from .call import Call
 from .contract import Contract, Method
 
 CONTRACT = Contract(

@@ -6,19 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ..errors import BadFile
+from ..network.addresses import Ports as Ports
 from ..network.model import Buffers, LayerChoice, LinkSettings, Model, Security
-
-
-class Ports(Model):
-    """TCP ports of one node: applications, and the same layer of its neighbours."""
-
-    north: int  # applications -> keymanager
-    keymanager: int
-    keysync: int
-    qbackend: tuple[int, ...]  # one per replica
 
 
 class Neighbour(Model):
@@ -46,7 +38,7 @@ class NodeSettings(Model):
     neighbours: tuple[Neighbour, ...]
     buffers: Buffers = Buffers()
     security: Security = Security()
-    layers: dict[str, LayerChoice] = {}
+    layers: dict[str, LayerChoice] = Field(default_factory=dict)
     durability: Literal["process", "power"] = "process"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -1,0 +1,1 @@
+"""Messages: one .proto per boundary and the code generated from it (`make wire`)."""

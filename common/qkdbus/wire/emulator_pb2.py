@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqkdbus/wire/emulator.proto\x12\x06qkdbus\"8\n\x0b\x43reatePairs\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"(\n\nAwaitPairs\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\"%\n\x05\x42\x61tch\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"5\n\x07Measure\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x04\x12\r\n\x05\x62\x61ses\x18\x03 \x01(\x0c\"\x1c\n\x08Outcomes\x12\x10\n\x08outcomes\x18\x01 \x01(\x0c\"%\n\x07\x44iscard\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\"\x0b\n\tDiscarded\"8\n\x07\x44isturb\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\t\n\x01x\x18\x02 \x01(\x01\x12\t\n\x01y\x18\x03 \x01(\x01\x12\t\n\x01z\x18\x04 \x01(\x01\"\x0b\n\tDisturbed\"<\n\x05Lines\x12\x10\n\x08peers_up\x18\x01 \x03(\t\x12\x11\n\tregisters\x18\x02 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\"\x0b\n\tListLinesb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqkdbus/wire/emulator.proto\x12\x06qkdbus\"8\n\x0b\x43reatePairs\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"(\n\nAwaitPairs\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\"%\n\x05\x42\x61tch\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"C\n\x07Measure\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x02 \x01(\x04\x12\r\n\x05\x62\x61ses\x18\x03 \x01(\x0c\x12\x0c\n\x04peer\x18\x04 \x01(\t\"\x1c\n\x08Outcomes\x12\x10\n\x08outcomes\x18\x01 \x01(\x0c\"%\n\x07\x44iscard\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\t\"\x0b\n\tDiscarded\"8\n\x07\x44isturb\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\t\n\x01x\x18\x02 \x01(\x01\x12\t\n\x01y\x18\x03 \x01(\x01\x12\t\n\x01z\x18\x04 \x01(\x01\"\x0b\n\tDisturbed\"<\n\x05Lines\x12\x10\n\x08peers_up\x18\x01 \x03(\t\x12\x11\n\tregisters\x18\x02 \x01(\r\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\"\x0b\n\tListLinesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,19 +38,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCH']._serialized_start=138
   _globals['_BATCH']._serialized_end=175
   _globals['_MEASURE']._serialized_start=177
-  _globals['_MEASURE']._serialized_end=230
-  _globals['_OUTCOMES']._serialized_start=232
-  _globals['_OUTCOMES']._serialized_end=260
-  _globals['_DISCARD']._serialized_start=262
-  _globals['_DISCARD']._serialized_end=299
-  _globals['_DISCARDED']._serialized_start=301
-  _globals['_DISCARDED']._serialized_end=312
-  _globals['_DISTURB']._serialized_start=314
-  _globals['_DISTURB']._serialized_end=370
-  _globals['_DISTURBED']._serialized_start=372
-  _globals['_DISTURBED']._serialized_end=383
-  _globals['_LINES']._serialized_start=385
-  _globals['_LINES']._serialized_end=445
-  _globals['_LISTLINES']._serialized_start=447
-  _globals['_LISTLINES']._serialized_end=458
+  _globals['_MEASURE']._serialized_end=244
+  _globals['_OUTCOMES']._serialized_start=246
+  _globals['_OUTCOMES']._serialized_end=274
+  _globals['_DISCARD']._serialized_start=276
+  _globals['_DISCARD']._serialized_end=313
+  _globals['_DISCARDED']._serialized_start=315
+  _globals['_DISCARDED']._serialized_end=326
+  _globals['_DISTURB']._serialized_start=328
+  _globals['_DISTURB']._serialized_end=384
+  _globals['_DISTURBED']._serialized_start=386
+  _globals['_DISTURBED']._serialized_end=397
+  _globals['_LINES']._serialized_start=399
+  _globals['_LINES']._serialized_end=459
+  _globals['_LISTLINES']._serialized_start=461
+  _globals['_LISTLINES']._serialized_end=472
 # @@protoc_insertion_point(module_scope)

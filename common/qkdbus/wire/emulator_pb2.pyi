@@ -33,14 +33,16 @@ class Batch(_message.Message):
     def __init__(self, batch: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
 
 class Measure(_message.Message):
-    __slots__ = ("line", "batch", "bases")
+    __slots__ = ("line", "batch", "bases", "peer")
     LINE_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     BASES_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
     line: str
     batch: int
     bases: bytes
-    def __init__(self, line: _Optional[str] = ..., batch: _Optional[int] = ..., bases: _Optional[bytes] = ...) -> None: ...
+    peer: str
+    def __init__(self, line: _Optional[str] = ..., batch: _Optional[int] = ..., bases: _Optional[bytes] = ..., peer: _Optional[str] = ...) -> None: ...
 
 class Outcomes(_message.Message):
     __slots__ = ("outcomes",)

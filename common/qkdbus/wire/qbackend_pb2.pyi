@@ -15,10 +15,12 @@ CLASSICAL: Plane
 QUANTUM: Plane
 
 class Run(_message.Message):
-    __slots__ = ("exchange",)
+    __slots__ = ("exchange", "since")
     EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
     exchange: _dispatcher_pb2.Exchange
-    def __init__(self, exchange: _Optional[_Union[_dispatcher_pb2.Exchange, _Mapping]] = ...) -> None: ...
+    since: float
+    def __init__(self, exchange: _Optional[_Union[_dispatcher_pb2.Exchange, _Mapping]] = ..., since: _Optional[float] = ...) -> None: ...
 
 class Abort(_message.Message):
     __slots__ = ("name",)
@@ -31,7 +33,7 @@ class Aborted(_message.Message):
     def __init__(self) -> None: ...
 
 class Parcel(_message.Message):
-    __slots__ = ("node", "epoch_n", "epoch_r", "job", "plane", "number", "body", "attempt")
+    __slots__ = ("node", "epoch_n", "epoch_r", "job", "plane", "number", "body", "attempt", "endpoint")
     NODE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_N_FIELD_NUMBER: _ClassVar[int]
     EPOCH_R_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +42,7 @@ class Parcel(_message.Message):
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     node: str
     epoch_n: int
     epoch_r: int
@@ -48,4 +51,5 @@ class Parcel(_message.Message):
     number: int
     body: bytes
     attempt: bytes
-    def __init__(self, node: _Optional[str] = ..., epoch_n: _Optional[int] = ..., epoch_r: _Optional[int] = ..., job: _Optional[int] = ..., plane: _Optional[_Union[Plane, str]] = ..., number: _Optional[int] = ..., body: _Optional[bytes] = ..., attempt: _Optional[bytes] = ...) -> None: ...
+    endpoint: str
+    def __init__(self, node: _Optional[str] = ..., epoch_n: _Optional[int] = ..., epoch_r: _Optional[int] = ..., job: _Optional[int] = ..., plane: _Optional[_Union[Plane, str]] = ..., number: _Optional[int] = ..., body: _Optional[bytes] = ..., attempt: _Optional[bytes] = ..., endpoint: _Optional[str] = ...) -> None: ...

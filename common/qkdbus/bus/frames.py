@@ -1,0 +1,61 @@
+"""A call, an answer and a notice as ZeroMQ frames: [envelope..., b"", b"qkdbus/1", Head, body]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf.message import DecodeError
+
+from ..errors import Exhausted, Failed, QkdbusError, Refused, Unauthorised, Unavailable
+from ..wire.head_pb2 import EXHAUSTED, FAILED, OK, REFUSED, UNAUTHORISED, UNAVAILABLE, Head, Outcome
+
+PROTOCOL = b"qkdbus/1"
+
+_OUTCOMES: dict[type[QkdbusError], Outcome] = {
+    Unauthorised: UNAUTHORISED,
+    Refused: REFUSED,
+    Exhausted: EXHAUSTED,
+    Unavailable: UNAVAILABLE,
+    Failed: FAILED,
+}
+_ERRORS = {outcome: error for error, outcome in _OUTCOMES.items()}
+
+
+def split(frames: Sequence[bytes]) -> tuple[list[bytes], Head, bytes]:
+    """Take a received message apart: the envelope with its delimiter, Head, body.
+
+    Refused when it is not one of ours; the envelope (when there is one) is in the error's `envelope`.
+    """
+    try:
+        cut = frames.index(b"", 0, len(frames)) + 1
+    except ValueError:
+        raise Refused("no delimiter") from None
+    envelope = list(frames[:cut])
+    if len(frames) != cut + 3 or frames[cut] != PROTOCOL:
+        raise NotOurs(envelope, f"expected the frames {PROTOCOL.decode()}, head, body")
+    try:
+        return envelope, Head.FromString(frames[cut + 1]), frames[cut + 2]
+    except DecodeError:
+        raise NotOurs(envelope, "the head cannot be read") from None
+
+
+class NotOurs(Refused):
+    """Raised when a message has an envelope, so that it can be refused, but not our frames."""
+
+    def __init__(self, envelope: list[bytes], reason: str) -> None:
+        super().__init__(reason)
+        self.envelope = envelope
+
+
+def outcome_of(error: QkdbusError) -> Outcome:
+    """Return the outcome that says this failure on the wire."""
+    for kind in type(error).__mro__:
+        if kind in _OUTCOMES:
+            return _OUTCOMES[kind]
+    return FAILED
+
+
+def raise_for(head: Head, what: str) -> None:
+    """Raise the error that an answer's head says, if any."""
+    if head.outcome != OK:
+        raise _ERRORS.get(head.outcome, Failed)(f"{what}: {head.reason}")
