@@ -1,0 +1,56 @@
+# qkdbus: everything a newcomer needs. `make demo` and `make test` do all of their own set-up.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+# The first Python on the PATH that SimulaQron can use (3.11 or 3.12). PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ROOTS := common client deploy services tests benchmarks
+LAST := $(BIN)/python -m pytest -q
+
+.PHONY: help demo test test-all check wire bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+demo: .venv/.installed ## A network of three sites on this machine: form keys, compare them, tear down
+	@$(BIN)/qkdbus demo
+
+test: .venv/.dev ## The fast suite (under 3 minutes)
+	@$(LAST) -m "not slow and not root"
+
+test-all: .venv/.dev ## Everything, with the slow tests and those that need root
+	@$(LAST)
+
+check: .venv/.dev ## ruff, mypy strict, house rules, generated protobuf fresh
+	@echo "== ruff"; $(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
+	@echo "== mypy"; $(BIN)/mypy
+	@echo "== house rules"; $(LAST) tests/house
+
+wire: .venv/.dev ## Generate the protobuf code again
+	@cd common && ../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. qkdbus/wire/*.proto
+
+bench: .venv/.dev ## The benchmarks, with their tables and plots in docs/ (about 15 minutes, on a quiet machine)
+	@$(BIN)/python -m benchmarks.all
+
+clean: ## Remove the environment and the caches
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "qkdbus needs Python 3.11 or 3.12 (SimulaQron has no other): install one, then 'make PYTHON=/path/to/python3.12 ...'"; exit 2; fi
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { echo "The venv module is missing: on Debian, 'apt-get install python3-venv'"; exit 2; }
+
+.venv/.installed: pyproject.toml | .venv/bin/python
+	@echo "Installing qkdbus and what it needs (once; a minute or so)"
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --editable .
+	@touch $@
+
+.venv/.dev: pyproject.toml .venv/.installed
+	@echo "Installing what the tests need (once)"
+	@$(PIP) install --group dev
+	@touch $@
