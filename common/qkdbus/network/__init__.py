@@ -1,1 +1,1 @@
-"""The network file: its model, how it is read, and what follows from it."""
+"""The network file: its model, how it is read (`load`), and what follows from it (`routes`, `addresses`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 Protocol = Literal["e91-same-bases", "bbm92"]
 EmulatorName = Literal["simulaqron", "ideal"]
 Engine = Literal["stabilizer", "projectq", "qutip"]
-LAYERS = ("keymanager", "keysync", "dispatcher", "qbackend", "emulator")
-NodeName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+LayerName = Literal["keymanager", "keysync", "dispatcher", "qbackend", "emulator"]
+LAYERS: tuple[LayerName, ...] = ("keymanager", "keysync", "dispatcher", "qbackend", "emulator")
+NODE_NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
+NodeName = Annotated[str, Field(pattern=NODE_NAME)]
+NetworkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -56,7 +60,9 @@ class Buffers(Model):
 class LayerChoice(Model):
     """Which program is a layer."""
 
-    run: str | None = None  # a command, or the name of an entry point of `qkdbus.layers`; none: the built-in
+    # A command (the node's folder is added as its last argument), or the name of an entry point in the group
+    # `qkdbus.layers`. None: the built-in.
+    run: Annotated[str, Field(min_length=1)] | None = None
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
 
 
@@ -64,3 +70,72 @@ class Security(Model):
     """What applications may do."""
 
     strict_status: bool = False  # an unknown stream is 3, not our extension 9 (reference 1.4)
+
+
+class Config(Model):
+    """What holds for the whole network, in the ancestor's words."""
+
+    application_interface: Literal["etsi-gs-qkd-004"] = "etsi-gs-qkd-004"
+    qkd_protocol: Protocol = "e91-same-bases"
+
+
+class Node(Model):
+    """A site, and the sites to which it has a link (both ends name each other)."""
+
+    node_name: NodeName
+    node_ip: str = ""  # where it is deployed on hosts; on one machine it is not used
+    neighbour_nodes: tuple[str, ...] = ()
+    layers: dict[LayerName, LayerChoice] = {}  # field by field over the network's
+
+
+class Link(LinkSettings):
+    """What one link has of its own; a field that is not given comes from `link_defaults`."""
+
+    between: tuple[str, str]
+
+
+class Network(Model):
+    """A whole network file. Fields tell their own story; `check.problems` holds them against each other."""
+
+    qkdbus_version: Literal[1] = 1
+    name: NetworkName
+    config: Config = Config()
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=1024)]
+    link_defaults: LinkSettings = LinkSettings()
+    links: tuple[Link, ...] = ()
+    layers: dict[LayerName, LayerChoice] = {}
+    buffers: Buffers = Buffers()
+    security: Security = Security()
+    durability: Literal["process", "power"] = "process"  # what agreed keys survive: any process, or a power cut
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    _notices: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the reader of the file understood that its writer may not have meant."""
+        return self._notices
+
+    def noticing(self, notices: Sequence[str]) -> Network:
+        """Return the same network with these notices."""
+        copy = self.model_copy()
+        copy._notices = tuple(notices)
+        return copy
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the nodes, in the order of the file."""
+        return tuple(node.node_name for node in self.nodes)
+
+    def node(self, name: str) -> Node:
+        """Return the node called `name`; KeyError when there is none."""
+        for node in self.nodes:
+            if node.node_name == name:
+                return node
+        raise KeyError(name)
+
+    def choice(self, node: str, layer: LayerName) -> LayerChoice:
+        """Return which program is a layer of a node: what the node says over what the network says."""
+        own = self.node(node).layers.get(layer)
+        common = self.layers.get(layer, LayerChoice())
+        return common.model_copy(update=own.model_dump(exclude_unset=True)) if own else common
