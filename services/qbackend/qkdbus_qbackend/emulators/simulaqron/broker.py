@@ -1,0 +1,256 @@
+"""Links to the virtual nodes next door: SimulaQron's Perspective Broker over Unix sockets, one connection a link.
+
+The broker has no authentication, so it never listens on TCP: the socket lies in a folder of the user's own (0700),
+is 0600 itself, and takes no connection from another user. One end of each link dials, and dials again when the other
+restarts; a peer that does not answer in time counts as lost, and its connection is cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.spread import pb
+
+from qkdbus.errors import QkdbusError, Unavailable
+
+FIRST_RETRY, LAST_RETRY = 0.2, 1.0  # s between two attempts to connect
+SLOWEST = 0.005  # s that an engine may take for one measurement
+MEETING = 3.0  # s for a new connection to become a link
+
+
+class Resident(Protocol):
+    """Who lives behind the links (`SimulaqronService`)."""
+
+    def arrived(self, peer: str, name: str, number: int, count: int) -> str:
+        """Take note of halves that travelled here; returns "" or why they are not taken."""
+
+    async def measure_travelled(self, peer: str, name: str, number: int, bases: bytes) -> bytes:
+        """Measure, here at the source, the halves that are at `peer`."""
+
+    def forgotten(self, peer: str, name: str) -> None:
+        """End a line that the other end has discarded."""
+
+    def peer_lost(self, peer: str) -> None:
+        """End all lines to a neighbour whose node went away."""
+
+
+class Link(pb.Referenceable):  # type: ignore[misc]
+    """What one neighbour may ask of this node. `far` is the same thing at the other end."""
+
+    def __init__(self, peer: str, resident: Resident) -> None:
+        self.peer, self._resident = peer, resident
+        self.far: Any = None
+        self.lost = asyncio.Event()
+
+    def remote_arrived(self, line: str, batch: int, count: int) -> str:
+        """Halves of `count` pairs travelled here; returns "" or why they are not taken."""
+        return self._resident.arrived(self.peer, line, batch, count)
+
+    def remote_measure(self, line: str, batch: int, bases: bytes) -> Any:
+        """Measure the halves that are at the peer. Returns (outcomes, "") or (b"", why not)."""
+        return Deferred.fromFuture(asyncio.ensure_future(self._measure(line, batch, bases)))
+
+    def remote_forget(self, line: str) -> None:
+        """The peer has discarded a line."""
+        self._resident.forgotten(self.peer, line)
+
+    async def _measure(self, line: str, batch: int, bases: bytes) -> tuple[bytes, str]:
+        try:
+            return await self._resident.measure_travelled(self.peer, line, batch, bases), ""
+        except QkdbusError as error:
+            return b"", str(error)
+
+
+class FencedBroker(pb.Broker):  # type: ignore[misc]
+    """A broker that talks to processes of the same user only."""
+
+    def connectionMade(self) -> None:  # noqa: N802 (Twisted's)
+        """Cut the connection of another user before a byte of it is read."""
+        if _user_at(self.transport.getHandle()) not in (os.geteuid(), None):
+            self.transport.abortConnection()
+        else:
+            super().connectionMade()
+
+
+def _user_at(connection: socket.socket) -> int | None:
+    """User id of the process at the other end of a Unix socket; None where the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(uid)
+
+
+class UnixNeighbours:
+    """Implements `service.Neighbours`.
+
+    Args:
+        name: of this node.
+        dial: sockets of the neighbours that this node connects to; the others connect to it.
+        expect: names of all neighbours with a SimulaQron link.
+        patience: s until a peer that does not answer counts as lost; more where it has much to measure.
+        log: links up and down.
+    """
+
+    def __init__(
+        self, name: str, dial: Mapping[str, Path], expect: frozenset[str], *, patience: float, log: logging.Logger
+    ) -> None:
+        self._name, self._dial, self._expect, self._patience, self._log = name, dial, expect, patience, log
+        self._links: dict[str, Link] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._resident: Resident
+        self._reactor: Any = None
+        self._port: Any = None
+
+    def start(self, reactor: Any, root: pb.Root, resident: Resident, path: Path) -> None:
+        """Listen on the Unix socket `path` and begin to dial. Unavailable when another process listens there."""
+        self._reactor, self._resident = reactor, resident
+        _make_way(path)
+        factory = pb.PBServerFactory(root)
+        factory.protocol, factory.noisy = FencedBroker, False
+        before = os.umask(0o177)  # no moment at which others could connect
+        try:
+            self._port = reactor.listenUNIX(str(path), factory, mode=0o600)
+        finally:
+            os.umask(before)
+        self._tasks = [asyncio.create_task(self._keep(peer, there)) for peer, there in self._dial.items()]
+
+    async def stop(self) -> None:
+        """Close all links and the socket."""
+        for task in self._tasks:
+            task.cancel()
+        links = list(self._links.values())
+        for link in links:
+            _cut(link.far)
+        for link in links:
+            await link.lost.wait()  # else the broker would speak once more, to a loop that is closed
+        if self._port is not None:
+            await _future(self._port.stopListening())
+
+    def up(self) -> list[str]:
+        """Names of the neighbours that are connected."""
+        return sorted(self._links)
+
+    async def announce(self, peer: str, line: str, batch: int, count: int) -> str:
+        """Tell the sink of a batch; returns "" or why it does not take it."""
+        return str(await self._ask(peer, self._patience, "arrived", line, batch, count))
+
+    async def measure(self, peer: str, line: str, batch: int, bases: bytes) -> bytes:
+        """Have the source measure the halves that travelled here, in one round trip."""
+        patience = self._patience + SLOWEST * len(bases)
+        outcomes, refusal = await self._ask(peer, patience, "measure", line, batch, bases)
+        if refusal:
+            raise Unavailable(refusal)
+        return bytes(outcomes)
+
+    def forget(self, peer: str, line: str) -> None:
+        """Tell a neighbour, if it is there, that a line has ended."""
+        link = self._links.get(peer)
+        if link is not None:
+            with suppress(pb.DeadReferenceError):
+                # nobody waits; a connection that breaks meanwhile has ended the line anyway
+                link.far.callRemote("forget", line).addErrback(lambda _failure: None)
+
+    def meet(self, peer: str, far: Any) -> Link:
+        """A neighbour has connected; returns our link to it. Refused for strangers."""
+        if peer not in self._expect or peer in self._dial or not isinstance(far, pb.RemoteReference):
+            raise pb.Error("not expected")
+        link = Link(peer, self._resident)
+        self._join(link, far)
+        return link
+
+    async def _keep(self, peer: str, path: Path) -> None:
+        """Hold a link to `peer` for ever."""
+        pause = FIRST_RETRY
+        while True:
+            with suppress(Unavailable):
+                link = await self._connect(peer, path)
+                pause = FIRST_RETRY
+                await link.lost.wait()
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, LAST_RETRY)
+
+    async def _connect(self, peer: str, path: Path) -> Link:
+        factory = pb.PBClientFactory()
+        factory.protocol, factory.noisy = FencedBroker, False
+        connector = self._reactor.connectUNIX(str(path), factory, timeout=MEETING)
+        link = Link(peer, self._resident)
+        try:
+            root = await _in_time(factory.getRootObject(), MEETING)
+            self._join(link, await _in_time(root.callRemote("meet", self._name, link), MEETING))
+        except BaseException:
+            connector.disconnect()
+            raise
+        return link
+
+    def _join(self, link: Link, far: Any) -> None:
+        old = self._links.get(link.peer)
+        if old is not None:
+            self._part(old)
+            _cut(old.far)
+        link.far = far
+        self._links[link.peer] = link
+        far.notifyOnDisconnect(lambda _reference: self._part(link))
+        self._log.info("link_up", extra={"peer": link.peer})
+
+    def _part(self, link: Link) -> None:
+        if link.lost.is_set():
+            return
+        link.lost.set()
+        if self._links.get(link.peer) is link:
+            del self._links[link.peer]
+        self._log.warning("link_down", extra={"peer": link.peer})
+        self._resident.peer_lost(link.peer)
+
+    async def _ask(self, peer: str, patience: float, method: str, *arguments: object) -> Any:
+        link = self._links.get(peer)
+        if link is None:
+            raise Unavailable(f"the virtual node of {peer} is not connected")
+        try:
+            return await _in_time(link.far.callRemote(method, *arguments), patience)
+        except (Unavailable, pb.DeadReferenceError):
+            # frozen, or gone: a cut connection ends its lines at both ends, and the link begins anew
+            self._part(link)
+            _cut(link.far)
+            raise Unavailable(f"the virtual node of {peer} does not answer") from None
+
+
+async def _in_time(deferred: Any, patience: float) -> Any:
+    """Wait for a Deferred. Unavailable when it fails or takes longer than `patience` s."""
+    try:
+        async with asyncio.timeout(patience):
+            return await _future(deferred)
+    except Exception as error:
+        raise Unavailable(f"no answer from a virtual node ({type(error).__name__})") from None
+
+
+def _future(deferred: Any) -> Awaitable[Any]:
+    future: asyncio.Future[Any] = deferred.asFuture(asyncio.get_running_loop())
+    return future
+
+
+def _cut(far: Any) -> None:
+    transport = far.broker.transport
+    if transport is not None:
+        transport.abortConnection()
+
+
+def _make_way(path: Path) -> None:
+    """Remove the socket that a killed process left. Unavailable when a living one listens there."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise Unavailable(f"another process listens on {path}")
