@@ -1,1 +1,1 @@
-"""."""
+"""The dispatcher: which worker forms which key, and what happens if it dies."""

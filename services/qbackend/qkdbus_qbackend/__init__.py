@@ -1,1 +1,1 @@
-"""."""
+"""The qbackend: one exchange on one link, from pairs to a verified block."""

@@ -1,0 +1,1 @@
+"""Distillation: from sifted bits to a block that both ends hold alike."""

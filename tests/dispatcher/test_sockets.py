@@ -1,0 +1,119 @@
+"""The dispatcher as it is built, over real sockets, with a worker that comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from qkdbus.contracts.call import Call
+from qkdbus.contracts.dispatcher import CONTRACT
+from qkdbus.contracts.qbackend import CONTRACT as QBACKEND
+from qkdbus.errors import Refused
+from qkdbus.runtime import Room
+from qkdbus.runtime.settings import NodeSettings, Ports
+from qkdbus.wire.dispatcher_pb2 import Exchange, Exchanged, JobName, KeyBlock, Reserve
+from qkdbus.wire.head_pb2 import Ping
+from qkdbus.wire.qbackend_pb2 import Abort, Aborted, Run
+from qkdbus_dispatcher.build import build
+
+
+class SmallWorker:
+    """Keeps the qbackend's contract: forms a block of zeros, or never ends."""
+
+    def __init__(self, since: float) -> None:
+        self.since, self.stuck = since, False
+
+    async def run(self, request: Run, call: Call) -> Exchanged:
+        if request.since not in (0.0, self.since):
+            raise Refused("started anew")
+        if self.stuck:
+            await asyncio.Event().wait()
+        return Exchanged(block=KeyBlock(run=bytes(16), bits=bytes(8), length=64))
+
+    def abort(self, request: Abort, call: Call) -> Aborted:
+        return Aborted()
+
+
+def settings_of(folder: Path) -> NodeSettings:
+    return NodeSettings(
+        network="test",
+        name="Alice",
+        host="127.0.0.1",
+        directory=folder,
+        run=folder / "run",
+        ports=Ports(north=1, keymanager=2, keysync=3, qbackend=(4,)),
+        nodes=("Alice",),
+        neighbours=(),
+    )
+
+
+def start_worker(settings: NodeSettings) -> tuple[Room, SmallWorker]:
+    room = Room(settings, "qbackend", 0, logging.getLogger("test"))
+    worker = SmallWorker(room.vitals.since)
+    room.serve(settings.ipc("qbackend.0"), QBACKEND, worker)
+    room.vitals.waiting_for = lambda: ""
+    return room, worker
+
+
+@pytest.fixture
+async def node(tmp_path):
+    """The settings of a node with a running dispatcher, its asker, and a starter of its worker."""
+    settings = settings_of(tmp_path)
+    rooms = [Room(settings, "dispatcher", 0, logging.getLogger("test"))]
+    service = build(rooms[0])
+    await service.start()
+    rooms[0].vitals.waiting_for = service.waiting_for
+
+    def start() -> SmallWorker:
+        for room in rooms[1:]:
+            room.close()
+        room, worker = start_worker(settings)
+        rooms[1:] = [room]
+        return worker
+
+    yield service, rooms[0].asker(settings.ipc("dispatcher"), CONTRACT), start
+    await service.stop()
+    for room in rooms:
+        room.close()
+
+
+async def ready(service, patience=5.0):
+    async with asyncio.timeout(patience):
+        while service.waiting_for():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_dispatcher_is_ready_once_a_worker_answers(node):
+    service, asker, start = node
+    health = await asker.ask("ping", Ping())
+    assert not health.ready and health.waiting_for == "a qbackend worker"
+    start()
+    await ready(service)
+    assert (await asker.ask("ping", Ping())).ready
+
+
+async def test_a_job_goes_through_the_bus(node):
+    service, asker, start = node
+    start()
+    await ready(service)
+    reserved = await asker.ask("reserve", Reserve(name=JobName(peer="Bob", job=1)))
+    assert reserved.endpoint == "tcp://127.0.0.1:4"
+    answer = await asker.ask("exchange", Exchange(name=JobName(peer="Bob", job=1), bits=64))
+    assert answer.block.length == 64
+
+
+async def test_a_job_ends_when_its_worker_starts_anew_and_the_next_one_is_carried_out(node):
+    service, asker, start = node
+    start().stuck = True
+    await ready(service)
+    lost = asyncio.create_task(asker.ask("exchange", Exchange(name=JobName(peer="Bob", job=2), bits=64)))
+    await asyncio.sleep(0.1)
+    start()  # as supervisord would
+    answer = await asyncio.wait_for(lost, 5)
+    assert answer.failure and not answer.HasField("block")
+    await asyncio.sleep(0.1)
+    answer = await asker.ask("exchange", Exchange(name=JobName(peer="Bob", job=3), bits=64))
+    assert answer.block.length == 64
