@@ -1,0 +1,47 @@
+"""The arbiter's exchanges under way: volatile, as a job that was only PREPARED dies with the process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qkdbus.wire import keysync_pb2 as wire
+
+
+@dataclass(slots=True)
+class Running:
+    """An exchange of this end's. `endpoint` is "" until a worker is reserved."""
+
+    bits: int
+    endpoint: str = ""
+
+
+class JobBook:
+    """Jobs without their own block yet, and what the follower has said about them."""
+
+    def __init__(self) -> None:
+        self.running: dict[int, Running] = {}
+        self.formed: dict[int, wire.Formed] = {}
+
+    def start(self, job: int, bits: int) -> None:
+        """An exchange begins."""
+        self.running[job] = Running(bits)
+
+    def follower_formed(self, formed: wire.Formed) -> None:
+        """Keep a `formed` that came before the own block, as if the network delivered it again later."""
+        if formed.job in self.running:
+            self.formed[formed.job] = formed
+
+    def block_arrived(self, job: int) -> wire.Formed | None:
+        """The own block is stored: return the follower's `formed` if it came first."""
+        self.running.pop(job, None)
+        return self.formed.pop(job, None)
+
+    def end(self, job: int) -> None:
+        """Forget a job."""
+        self.running.pop(job, None)
+        self.formed.pop(job, None)
+
+    def clear(self) -> None:
+        """Forget all jobs."""
+        self.running.clear()
+        self.formed.clear()
