@@ -1,0 +1,111 @@
+"""Built-in services without an exec: a forked child that has everything imported runs the service itself."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import random
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from qkdbus.runtime import run as live
+
+from . import kernel
+
+# `python -m <package>` -> (layer, where its build function is)
+BUILT_IN = {
+    "qkdbus_keymanager": ("keymanager", "qkdbus_keymanager.build"),
+    "qkdbus_keysync": ("keysync", "qkdbus_keysync.build"),
+    "qkdbus_dispatcher": ("dispatcher", "qkdbus_dispatcher.build"),
+    "qkdbus_qbackend": ("qbackend", "qkdbus_qbackend.build"),
+    "qkdbus_qbackend.emulators.simulaqron": ("emulator", "qkdbus_qbackend.emulators.simulaqron.build"),
+}
+EMULATOR = "qkdbus_qbackend.emulators.simulaqron"  # the one that brings Twisted: imported only where it is used
+_HANDLED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """A command line that is one of ours."""
+
+    layer: str
+    module: str
+    directory: Path
+    replica: int
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> InPlace | None:
+        """Read `<this python> -m <package> NODE_DIR [--replica N]`; None for anything else: that is foreign."""
+        if len(arguments) not in (4, 6) or arguments[1] != "-m" or arguments[2] not in BUILT_IN:
+            return None
+        if os.path.realpath(arguments[0]) != os.path.realpath(sys.executable):
+            return None
+        if len(arguments) == 6 and (arguments[4] != "--replica" or not arguments[5].isdecimal()):
+            return None
+        layer, module = BUILT_IN[arguments[2]]
+        replica = int(arguments[5]) if len(arguments) == 6 else 0
+        return cls(layer, module, Path(arguments[3]), replica)
+
+    @property
+    def title(self) -> str:
+        """What `ps` shows."""
+        return f"{self.layer}.{self.replica} {self.directory.name}"
+
+
+def run(service: InPlace, environment: Mapping[str, str]) -> NoReturn:
+    """Become the service. Never returns: the frames above hold the supervisor's open files and must stay."""
+    code = 1
+    try:
+        _forget_parent(environment)
+        kernel.call_me(service.title)
+        build: Any = importlib.import_module(service.module).build
+        code = live(service.layer, build, service.directory, service.replica)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def _forget_parent(environment: Mapping[str, str]) -> None:
+    gc.freeze()  # what we inherited is never collected: its finalisers would close file numbers that are ours now
+    reset_signals()
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    reseed()
+
+
+def reset_signals() -> None:
+    """Put back the default for every signal that a parent of ours handles or ignores."""
+    signal.set_wakeup_fd(-1)
+    for number in _HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def reseed() -> None:
+    """Give this process random generators of its own: forks of one parent would draw the same numbers."""
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()

@@ -1,0 +1,116 @@
+"""The commands' side of the warm parent: start it early, tell it what is wanted, wait until it is so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from qkdbus.errors import Unavailable
+
+from . import pidfile, wishes
+from .kernel import Mark
+
+LOOK_EVERY = 0.01  # s
+
+
+class Launch:
+    """A warm parent on its way: it imports while we plan. Nothing comes of it until `hand_over`."""
+
+    def __init__(self) -> None:
+        reader, self._writer = os.pipe2(os.O_CLOEXEC)
+        self._pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", f"{__package__}.warm"],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, reader, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            ],
+            setsid=True,  # a Ctrl-C in the terminal is for the command alone
+        )
+        os.close(reader)
+
+    def hand_over(self, network: Path, *, emulator: bool) -> None:
+        """Give it the network to keep."""
+        order = json.dumps({"network": str(network), "emulator": emulator})
+        os.write(self._writer, f"{order}\n".encode())
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of it: without an order it ends."""
+        if self._writer >= 0:
+            os.close(self._writer)
+            self._writer = -1
+            os.waitpid(self._pid, 0)  # it has forked itself long ago
+
+
+def converge(
+    network: Path,
+    generations: Mapping[str, str],
+    *,
+    emulator: bool,
+    launch: Launch | None = None,
+    patience: float = 20.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Have exactly these nodes of the network run, each in this generation; return when it is so.
+
+    Starts a warm parent when the network has none. `launch` is used for that, or else abandoned.
+    Raises Unavailable when it does not come to pass within `patience` s.
+    """
+    wishes.write_wanted(network, generations)
+    told: set[Mark] = set()
+    launched = False  # since a warm parent was last seen
+    ends = clock() + patience
+    try:
+        while not _is_so(network, generations):
+            if clock() > ends:
+                raise Unavailable(_why(network, generations, patience))
+            warm, _ = wishes.state(network)
+            if warm is None and not launched:
+                (launch or Launch()).hand_over(network, emulator=emulator)
+                launch, launched = None, True
+            elif warm is not None and warm not in told:
+                warm.kill(signal.SIGHUP)
+                told.add(warm)
+                launched = False
+            time.sleep(LOOK_EVERY)
+    finally:
+        if launch is not None:
+            launch.abandon()
+
+
+def running(network: Path) -> dict[str, str]:
+    """Return the nodes whose supervisord lives, whoever keeps it: name -> generation."""
+    found = {entry.name: pidfile.read(entry) for entry in network.iterdir()} if network.is_dir() else {}
+    return {name: pair[1] for name, pair in found.items() if pair is not None}
+
+
+def _is_so(network: Path, generations: Mapping[str, str]) -> bool:
+    if running(network) != dict(generations):
+        return False
+    warm, nodes = wishes.state(network)
+    if not generations:
+        return warm is None
+    kept = {name: node.generation for name, node in nodes.items() if node.state == "running"}
+    return warm is not None and kept == dict(generations)
+
+
+def _why(network: Path, generations: Mapping[str, str], patience: float) -> str:
+    warm, nodes = wishes.state(network)
+    if warm is None:
+        return f"no warm parent came up in {patience:g} s; see {network / wishes.FOLDER / 'warm.log'}"
+    here = running(network)
+    for name, generation in generations.items():
+        if here.get(name) != generation:
+            node = nodes.get(name)
+            often = f", it ended {node.restarts} times" if node and node.restarts else ""
+            return f"{name}: its supervisord does not run{often}; see {network / name / 'logs' / 'supervisord.log'}"
+    return (
+        f"{', '.join(sorted(set(here) - set(generations)))}: does not stop; see {network / wishes.FOLDER / 'warm.log'}"
+    )

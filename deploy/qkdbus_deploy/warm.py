@@ -1,0 +1,152 @@
+"""The warm parent of one network on one machine: imports everything once, then forks each node's supervisord.
+
+Importing is what starting costs (reference "deployment", section 3), so a command starts this process first and
+makes its plan meanwhile. The order comes on stdin, one line of JSON: {"network": <folder>, "emulator": bool}. End
+of file instead means that nothing is to be done. Until that line this process has touched no file.
+
+Then it keeps what `.warm/wanted.json` asks for (see keeper.py), looking again whenever SIGHUP comes, and ends when
+nothing is wanted. SIGTERM: stops all nodes and ends. No thread and no ZeroMQ context ever lives here.
+
+When it is killed, the nodes go on; nobody restarts a supervisord that dies then. Any command that changes the
+network (`qkdbus start NETWORK` is enough) starts a warm parent again, which adopts them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from . import kernel
+
+TAKE_OVER_WITHIN = 15.0  # s that the last warm parent may take to stop its nodes and end
+
+
+def main() -> None:
+    """Entry point of `python -m qkdbus_deploy.warm`."""
+    if os.fork():  # whoever started us must not have to wait for us
+        os._exit(0)
+    os.umask(0o077)
+    missing = preload(emulator=False)
+    line = sys.stdin.readline()
+    if not line:
+        return
+    order = json.loads(line)
+    if order["emulator"]:
+        missing += preload(emulator=True)
+    keep(Path(order["network"]), missing)
+
+
+def preload(*, emulator: bool) -> list[str]:
+    """Import what the services will need; return the names of those that cannot be imported."""
+    from . import inplace, supervise  # noqa: F401
+
+    missing = []
+    for package, (_, module) in inplace.BUILT_IN.items():
+        if (package == inplace.EMULATOR) == emulator:
+            try:
+                importlib.import_module(module)
+            except Exception as error:  # its node's log will say so too, when the service is started
+                missing.append(f"{module}: {type(error).__name__}: {error}")
+    return missing
+
+
+def keep(network: Path, missing: list[str]) -> None:
+    """Be the warm parent of `network`, unless it has one."""
+    from .keeper import Keeper
+    from .wishes import folder
+
+    where = folder(network)
+    lock = _lock(where)
+    if lock is None:
+        return
+    log = _open_log(where / "warm.log")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the keeper hears it; it reads the wishes after that
+    kernel.call_me(f"qkdbus warm {network.name}")
+    kernel.adopt_orphans()
+    for name in missing:
+        log.error("not_imported", extra={"what": name})
+    gc.collect()
+    gc.freeze()  # collections in children must not touch, and so copy, what they share
+
+    def spawn(directory: Path, generation: str) -> int:
+        return _fork(directory, generation, [lock, *keeper.open_files()])
+
+    keeper = Keeper(network, spawn, log)
+    try:
+        keeper.run()
+    except Exception as error:
+        log.critical("fatal", exc_info=error)
+        raise
+
+
+def _lock(where: Path) -> int | None:
+    """Return a file number that holds the folder's lock; None when another warm parent keeps it."""
+    number = os.open(where, os.O_RDONLY | os.O_CLOEXEC)
+    ends = time.monotonic() + TAKE_OVER_WITHIN
+    while time.monotonic() < ends:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return number
+        except BlockingIOError:
+            time.sleep(0.01)
+    os.close(number)
+    return None
+
+
+def _fork(directory: Path, generation: str, close: list[int]) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        _be_supervisord(directory, generation, close)
+    return pid
+
+
+def _be_supervisord(directory: Path, generation: str, close: list[int]) -> NoReturn:
+    from . import inplace, pidfile
+    from .supervise import supervise
+
+    code = 1
+    try:
+        os.setsid()
+        inplace.reset_signals()
+        for number in close:
+            os.close(number)
+        kernel.call_me(f"qkdbus {directory.name}")
+        pidfile.write(directory, generation)  # first of all: whoever looks for us finds us
+        supervise(directory, generation, silent=True)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _open_log(file: Path) -> logging.Logger:
+    """Log to a file of our own, with whatever else is said on stdout and stderr."""
+    from qkdbus.runtime.logs import open_log
+
+    if file.exists() and file.stat().st_size > 1 << 20:
+        file.replace(file.with_suffix(".log.1"))
+    number = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(number, 1)
+    os.dup2(number, 2)
+    os.close(number)
+    return open_log("", "warm", 0, "info")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+from qkdbus.runtime import main
+
+from .build import build
+
+main("keymanager", build)

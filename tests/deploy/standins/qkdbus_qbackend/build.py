@@ -1,0 +1,3 @@
+from qkdbus_standin import build_qbackend as build
+
+__all__ = ["build"]

@@ -1,0 +1,3 @@
+from qkdbus_standin import build_emulator as build
+
+__all__ = ["build"]
