@@ -152,7 +152,7 @@ class Room:
             self._publisher.close()
         if self._gatekeeper is not None:
             self._gatekeeper.close()
-        self.context.term()
+        self.context.destroy(linger=0)  # whatever a build that failed has left open, too
 
     # -- keys and doors
     def _own_pair(self) -> KeyPair:
