@@ -9,7 +9,7 @@ import random
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +27,7 @@ BUILT_IN = {
     "qkdbus_qbackend.emulators.simulaqron": ("emulator", "qkdbus_qbackend.emulators.simulaqron.build"),
 }
 EMULATOR = "qkdbus_qbackend.emulators.simulaqron"  # the one that brings Twisted: imported only where it is used
+_set_signal: Any = getattr(signal.signal, "__wrapped__", signal.signal)  # without the enums: they touch much memory
 _HANDLED = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -66,11 +67,18 @@ class InPlace:
         return f"{self.layer}.{self.replica} {self.directory.name}"
 
 
-def run(service: InPlace, environment: Mapping[str, str]) -> NoReturn:
-    """Become the service. Never returns: the frames above hold the supervisor's open files and must stay."""
+def run(service: InPlace) -> NoReturn:
+    """Become the service. Never returns: the frames above hold the supervisor's open files and must stay.
+
+    What is touched here is copied for every service of every node, so this does no more than it must: standard
+    streams are the parent's objects on file numbers of our own, the environment is the parent's.
+    """
     code = 1
     try:
-        _forget_parent(environment)
+        gc.enable()
+        gc.freeze()  # what we inherited is never collected: its finalisers would close file numbers that are ours now
+        reset_signals()
+        reseed()
         kernel.call_me(service.title)
         build: Any = importlib.import_module(service.module).build
         code = live(service.layer, build, service.directory, service.replica)
@@ -84,23 +92,11 @@ def run(service: InPlace, environment: Mapping[str, str]) -> NoReturn:
         os._exit(code)
 
 
-def _forget_parent(environment: Mapping[str, str]) -> None:
-    gc.freeze()  # what we inherited is never collected: its finalisers would close file numbers that are ours now
-    reset_signals()
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.stdin = os.fdopen(0, closefd=False)
-    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
-    reseed()
-
-
 def reset_signals() -> None:
     """Put back the default for every signal that a parent of ours handles or ignores."""
     signal.set_wakeup_fd(-1)
     for number in _HANDLED:
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        _set_signal(number, signal.SIG_DFL)
 
 
 def reseed() -> None:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,6 +23,7 @@ from .paths import SUPERVISOR_SOCKET
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _SETTINGS_HEAD = "# Written by `qkdbus deploy` from the network file: change that, and deploy again.\n"
+_OTHER_HOME = "choose a folder with a plain name (`--home DIR`)"
 
 
 def node_files(settings: NodeSettings, programs: Sequence[Program], certs: Certs) -> tuple[File, ...]:
@@ -51,7 +53,7 @@ def settings_text(settings: NodeSettings) -> str:
 
 def supervisor_text(settings: NodeSettings, programs: Sequence[Program]) -> str:
     """Return `supervisord.conf`. Refused when a path or a command cannot stand in it."""
-    places = {"directory": _value(str(settings.directory)), "run": _value(str(settings.run))}
+    places = {"directory": _folder(settings.directory), "run": _folder(settings.run)}
     head = template("supervisord.conf").format(
         node=settings.name,
         network=settings.network,
@@ -72,13 +74,17 @@ def template(name: str) -> str:
     return files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
 
 
+def _folder(folder: Path) -> str:
+    """Return a folder as part of a value of supervisord's file (which expands `%` there once or twice)."""
+    if "%" in str(folder):
+        raise Refused(f"{str(folder)!r} has a `%`, which means something else to supervisord; {_OTHER_HOME}")
+    return _value(str(folder))
+
+
 def _value(text: str) -> str:
     """Return text as a value of supervisord's file, where `%` expands and ` ;` begins a comment."""
-    # supervisord puts the file's folder for %(here)s, even where the `%` is doubled.
-    if not text.isprintable() or re.search(r"\s[;#]|%\(here\)s", text) or text != text.strip():
-        raise Refused(
-            f"{text!r} cannot stand in supervisord.conf; use a folder whose name is plain text (`--home DIR`)"
-        )
+    if not text.isprintable() or re.search(r"\s[;#]", text) or text != text.strip():
+        raise Refused(f"{text!r} cannot stand in supervisord.conf; {_OTHER_HOME}")
     return text.replace("%", "%%")
 
 

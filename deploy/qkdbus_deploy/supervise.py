@@ -27,6 +27,9 @@ from supervisor.options import ProcessConfig, ServerOptions
 from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 
+from qkdbus.errors import BadFile
+from qkdbus.runtime.settings import load
+
 from . import inplace, kernel, pidfile
 
 CONFIGURATION = "supervisord.conf"
@@ -82,11 +85,19 @@ class Program(process.Subprocess):  # type: ignore[misc]
     """A supervised program: knows how often it was started, and comes back at once the first time it dies."""
 
     spawned = 0
+    service: inplace.InPlace | None = None
 
     def spawn(self) -> Any:
         """Start it."""
         self.spawned += 1
         return super().spawn()
+
+    def get_execv_args(self) -> Any:
+        """Read the command line; called before the fork."""
+        filename, arguments = super().get_execv_args()
+        plain = not self.config.environment and self.config.uid is None
+        self.service = inplace.InPlace.of(arguments) if plain else None
+        return filename, arguments
 
     def change_state(self, new_state: int, expected: bool = True) -> Any:
         """Back off by 0, 1, 2 ... 10 s: a kill soon after a start is no crash loop yet."""
@@ -103,6 +114,16 @@ class Program(process.Subprocess):  # type: ignore[misc]
             return 0.0 if self.backoff > self.config.startretries else float(self.delay - now)
         fresh = self.state == ProcessStates.STOPPED and not self.laststart and self.config.autostart
         return 0.0 if fresh else LONGEST_SLEEP
+
+    def _spawn_as_child(self, filename: str, argv: Sequence[str]) -> None:
+        """After the fork: become one of our services here, or go on to exec a foreign program."""
+        if self.service is None:
+            super()._spawn_as_child(filename, argv)
+            return
+        kernel.die_with(self.config.options.parent)
+        os.setpgid(0, 0)
+        self._prepare_child_fds()
+        inplace.run(self.service)
 
     def _prepare_child_fds(self) -> None:
         options = self.config.options
@@ -188,11 +209,8 @@ class Options(ServerOptions):  # type: ignore[misc]
         return max(0.0, min(waits)) + (0.001 if min(waits) > 0 else 0.0)
 
     def execve(self, filename: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
-        """In the forked child: become one of our services, or exec a foreign program."""
+        """Exec a foreign program, in the forked child."""
         kernel.die_with(self.parent)
-        service = inplace.InPlace.of(argv)
-        if service is not None:
-            inplace.run(service, env)
         signal.set_wakeup_fd(-1)
         super().execve(filename, argv, env)
 
@@ -208,6 +226,8 @@ class Node(Supervisor):  # type: ignore[misc]
     def runforever(self) -> None:
         """Live until told to stop."""
         self.options.groups = self.process_groups
+        with suppress(BadFile):  # the services will say so
+            load(self.options.node)  # once for all that are forked from here
         super().runforever()
 
     def ordered_stop_groups_phase_1(self) -> None:
@@ -233,6 +253,7 @@ class Extra:
 
 def supervise(directory: Path, generation: str = "", *, silent: bool = False) -> None:
     """Run one node's supervisord in this process until it is told to stop."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # services go on with these objects
     arguments = ["-n", "-c", str(directory / CONFIGURATION), *(["-s"] if silent else [])]
     first = True
     while True:

@@ -36,6 +36,7 @@ def main() -> None:
     if os.fork():  # whoever started us must not have to wait for us
         os._exit(0)
     os.umask(0o077)
+    gc.disable()  # what it frees are holes, that every child would fill with pages of its own
     missing = preload(emulator=False)
     line = sys.stdin.readline()
     if not line:
@@ -75,7 +76,6 @@ def keep(network: Path, missing: list[str]) -> None:
     kernel.adopt_orphans()
     for name in missing:
         log.error("not_imported", extra={"what": name})
-    gc.collect()
     gc.freeze()  # collections in children must not touch, and so copy, what they share
 
     def spawn(directory: Path, generation: str) -> int:
@@ -119,6 +119,7 @@ def _be_supervisord(directory: Path, generation: str, close: list[int]) -> NoRet
     code = 1
     try:
         os.setsid()
+        gc.enable()
         inplace.reset_signals()
         for number in close:
             os.close(number)

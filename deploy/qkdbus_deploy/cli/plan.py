@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def command(home: Path, file: Path, with_files: bool, as_json: bool) -> None:
     """Show what each node would get on this machine: programs, ports, links, files. Nothing is made or changed.
 
-    What is deployed already keeps its ports and keys, and is shown with them; otherwise ports are those that a
-    machine with nothing else on it would give. Secrets are never shown.
+    What is deployed already keeps its ports and keys, and is shown with them. For the rest, ports are examples
+    (`deploy` takes free ones) and keys do not exist yet. Secrets are never shown.
 
     \b
       qkdbus plan three-sites.yaml
