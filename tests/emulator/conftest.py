@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -28,9 +29,20 @@ PORTS = Ports(north=1, keymanager=1, keysync=1, qbackend=(1,))
 
 
 class Lab:
-    """Nodes in a chain; each link's first node is its arbiter and source."""
+    """Nodes in a chain; each link's first node is its arbiter and source.
 
-    def __init__(self, folder: Path, names: list[str], link: dict[str, Any]) -> None:
+    Args:
+        link: settings of every link.
+        special: settings of single links instead, by their first node.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        names: list[str],
+        link: dict[str, Any],
+        special: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+    ) -> None:
         self.folder, self.names = folder, names
         self.home = folder / "home"
         self.home.mkdir()
@@ -38,24 +50,27 @@ class Lab:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._askers: dict[str, Asker] = {}
         for place, name in enumerate(names):
-            around = {other: place < there for there, other in enumerate(names) if abs(there - place) == 1}
-            self._write(name, around, LinkSettings.model_validate(link))
+            neighbours = [
+                self._neighbour(other, place < there, special.get(names[min(place, there)], link))
+                for there, other in enumerate(names)
+                if abs(there - place) == 1
+            ]
+            self._write(name, tuple(neighbours))
 
-    def _write(self, name: str, around: dict[str, bool], link: LinkSettings) -> None:
+    def _neighbour(self, name: str, arbiter: bool, link: dict[str, Any]) -> Neighbour:
+        return Neighbour(
+            name=name,
+            host="127.0.0.1",
+            ports=PORTS,
+            public_key="",
+            arbiter=arbiter,
+            link=LinkSettings.model_validate(link),
+            emulator_socket=str(self.socket(name)),
+        )
+
+    def _write(self, name: str, neighbours: tuple[Neighbour, ...]) -> None:
         directory = self.folder / name
         directory.mkdir()
-        neighbours = tuple(
-            Neighbour(
-                name=other,
-                host="127.0.0.1",
-                ports=PORTS,
-                public_key="",
-                arbiter=arbiter,
-                link=link,
-                emulator_socket=str(self.socket(other)),
-            )
-            for other, arbiter in around.items()
-        )
         settings = NodeSettings(
             network="lab",
             name=name,
@@ -153,11 +168,11 @@ async def make_lab(folder: Path) -> AsyncIterator[Callable[..., Lab]]:
         lab.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def running() -> Iterator[Lab]:
-    """Three nodes whose programs run as long as the file's tests."""
+    """Three nodes whose programs run as long as the tests; the link Bob - Charlie flips Z and Y."""
     with tempfile.TemporaryDirectory(prefix="lab") as name:
-        lab = Lab(Path(name), ["Alice", "Bob", "Charlie"], {})
+        lab = Lab(Path(name), ["Alice", "Bob", "Charlie"], {}, {"Bob": {"noise": {"x": 1.0}}})
         for node in lab.names:
             lab.start(node)
         yield lab

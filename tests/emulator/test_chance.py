@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from importlib.util import find_spec
 from types import ModuleType
 
 import numpy as np
@@ -16,6 +17,11 @@ from qkdbus_qbackend.emulators.simulaqron.node import QkdVirtualNode
 from qkdbus_qbackend.emulators.simulaqron.registers import SINK, SOURCE, Pauli, Registers
 
 OUTCOMES = 96
+ENGINES = [
+    "stabilizer",
+    "qutip",
+    pytest.param("projectq", marks=pytest.mark.skipif(find_spec("projectq") is None, reason="not installed")),
+]
 pytestmark = pytest.mark.filterwarnings("ignore:Importing functions:DeprecationWarning")  # qutip's own business
 
 
@@ -26,7 +32,7 @@ def outcomes(engine: str) -> bytes:
     return bytes(registers.measure(pair, end, 0) for pair, end in zip(pairs, [SOURCE, SINK] * OUTCOMES, strict=False))
 
 
-@pytest.mark.parametrize("engine", ["stabilizer", "qutip"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_seeds_do_not_decide_the_outcomes(engine: str) -> None:
     seen = set()
     state = random.getstate()
@@ -40,7 +46,7 @@ def test_seeds_do_not_decide_the_outcomes(engine: str) -> None:
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize("engine", ["stabilizer", "qutip"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_forked_children_draw_different_outcomes(engine: str) -> None:
     outcomes(engine)  # the parent's pool is not empty when it forks
     drawn = [outcomes(engine)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from importlib.util import find_spec
 from itertools import product
 
 import pytest
@@ -18,7 +19,7 @@ MANY = {"stabilizer": 2000, "qutip": 150, "projectq": 150}
 ENGINES = [
     "stabilizer",
     "qutip",  # in the dev group: this one has to run
-    pytest.param("projectq", marks=pytest.mark.skipif("not __import__('importlib.util').util.find_spec('projectq')")),
+    pytest.param("projectq", marks=pytest.mark.skipif(find_spec("projectq") is None, reason="not installed")),
 ]
 
 

@@ -16,6 +16,7 @@ from .source import Location, Problem
 from .words import nearest
 
 _FILE_ENDINGS = (".json", ".yaml", ".yml", ".sqlite", ".log", ".sock", ".pid", ".lock", ".conf")
+_OURS = ("clients",)  # a folder that a deployed network has beside those of its nodes
 _LOOKS_LIKE_FILE = "looks like the name of a file, and names a folder here; choose another ending"
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 
@@ -91,6 +92,8 @@ def _names(nodes: _Nodes) -> Iterator[Problem]:
             yield Problem(here, f'"{name}" is the name of a node in line {{line}} already; rename one', other=first[1])
         if _is_file_name(name):
             yield Problem(here, f'"{name}" {_LOOKS_LIKE_FILE}')
+        if name.casefold() in _OURS:
+            yield Problem(here, f'"{name}" cannot be a node: a network has a folder of that name; choose another')
 
 
 def _is_file_name(name: Any) -> bool:
@@ -169,13 +172,14 @@ def _programs(block: dict[str, Any], at: Location) -> Iterator[Problem]:
 def _command_fault(run: str) -> str:
     """Return why a command cannot stand in supervisord.conf, or nothing."""
     try:
-        if not shlex.split(run):
+        words = shlex.split(run)
+        if not words:
             return "is empty; write a command, or leave the field out"
     except ValueError as error:
         return f"cannot be read as a command ({error}); write it as you would in a shell"
     if not run.isprintable():
         return "a command is one line of printable text"
-    if re.search(r"\s[;#]", run):
+    if any(re.search(r"\s[;#]", word) for word in words):
         return "` ;` and ` #` begin a comment in supervisord's file; put such a command into a script"
     return ""
 

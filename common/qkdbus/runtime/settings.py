@@ -63,11 +63,19 @@ class NodeSettings(Model):
         return self.directory / "certs"
 
 
+_KNOWN: dict[Path, tuple[tuple[int, int], NodeSettings]] = {}  # a supervisord reads once, then forks its services
+
+
 def load(directory: Path) -> NodeSettings:
-    """Read `<directory>/node.yaml`. BadFile when it is missing or wrong."""
+    """Read `<directory>/node.yaml`, unless this very file was read before. BadFile when it is missing or wrong."""
     file = directory / "node.yaml"
     try:
-        return NodeSettings.model_validate(yaml.load(file.read_text(), Loader=_loader()))
+        found = file.stat()
+        stamp = (found.st_mtime_ns, found.st_ino)
+        if file not in _KNOWN or _KNOWN[file][0] != stamp:
+            settings = NodeSettings.model_validate(yaml.load(file.read_text(), Loader=_loader()))
+            _KNOWN[file] = (stamp, settings)
+        return _KNOWN[file][1]
     except FileNotFoundError:
         raise BadFile(f"{file}: not there; `qkdbus deploy` writes it") from None
     except (yaml.YAMLError, ValidationError) as error:

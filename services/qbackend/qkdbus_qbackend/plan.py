@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .distil.estimate import sample_size
+from .distil.estimate import least_sample
 from .distil.verify import TAG_BITS
 
 SIGMAS = 2.0  # a shortfall costs one more round trip; more pairs than needed cost their making, every time
@@ -46,8 +46,8 @@ def sifted_for(bits: int, share: float) -> int:
     """Return the fewest sifted bits that leave `bits` of key after estimation and verification."""
     kept = -(-bits // 8) * 8 + TAG_BITS
     sifted = kept
-    while sifted - sample_size(sifted, share) < kept:
-        sifted += max(1, kept - (sifted - sample_size(sifted, share)))
+    while (missing := kept - (sifted - least_sample(sifted, share))) > 0:
+        sifted += missing  # one more sifted bit leaves at most one more
     return sifted
 
 

@@ -5,6 +5,7 @@ The source chooses the sample after both ends have sifted, from the system's ran
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -39,8 +40,13 @@ def sample_size(sifted: int, share: float) -> int:
     What would not fill an octet of the block is published too, rather than thrown away: the kept bits are
     always a whole number of octets.
     """
-    size = min(sifted, max(SMALLEST, -int(-share * sifted // 1)))
+    size = least_sample(sifted, share)
     return size + (sifted - size) % 8
+
+
+def least_sample(sifted: int, share: float) -> int:
+    """Return the bits that have to be published, before whole octets are looked at."""
+    return min(sifted, max(SMALLEST, math.ceil(share * sifted)))
 
 
 def choose(sifted: int, size: int, token: Token) -> Mask:

@@ -35,6 +35,10 @@ class EmulatorProgram:
         settings = room.settings
         linked = [n for n in settings.neighbours if n.link.emulator == "simulaqron"]
         self._room = room
+        for n in linked:
+            if not n.emulator_socket:
+                # the broker goes over Unix sockets only: without one, pairs on this link stay Unavailable
+                room.log.warning("neighbour_without_socket", extra={"peer": n.name})
         self._channels = {n.name: _channel(n) for n in linked}
         self._neighbours = UnixNeighbours(
             settings.name,
