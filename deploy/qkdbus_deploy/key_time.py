@@ -34,7 +34,6 @@ class Timing:
     def row(self) -> dict[str, Any]:
         """The row as plain data: times in s, pairs per key, rates in bit/s."""
         told, keys = self.result.summary(), self.result.wish.count
-        kept_share = keys * self.bits / max(1, told["kept"])  # of the blocks' bits, what these keys took
         return {
             "mode": self.mode,
             "key_bits": self.bits,
@@ -42,8 +41,8 @@ class Timing:
             "equal": told["equal"],
             "seconds_per_key": told["seconds_per_key"],
             "bits_per_second": told["bits_per_second"],
-            "pairs_per_key": round(told["created"] * min(1.0, kept_share) / keys, 1),
-            "discarded_per_key": round(told["sifted_out"] * min(1.0, kept_share) / keys, 1),
+            "pairs_per_key": round(told["created"] / keys, 1),
+            "discarded_per_key": round(told["sifted_out"] / keys, 1),
             "sifted_out_share": round(told["sifted_out"] / max(1, told["created"]), 4),
             "created": told["created"],
             "sifted_out": told["sifted_out"],

@@ -28,6 +28,9 @@ from typing import NoReturn
 
 from . import kernel
 
+# What libraries import only when they are used, which would be in every child.
+LATE = ("encodings.idna",)
+LATE_WITH_EMULATOR = ("twisted.internet.asyncioreactor",)  # installs no reactor
 TAKE_OVER_WITHIN = 15.0  # s that the last warm parent may take to stop its nodes and end
 
 
@@ -49,24 +52,24 @@ def main() -> None:
 
 def preload(*, emulator: bool) -> list[str]:
     """Import what the services will need; return the names of those that cannot be imported."""
-    from . import inplace, supervise  # noqa: F401
+    from . import inplace, memory, supervise  # noqa: F401
 
+    modules = [m for package, (_, m) in inplace.BUILT_IN.items() if (package == inplace.EMULATOR) == emulator]
     missing = []
-    for package, (_, module) in inplace.BUILT_IN.items():
-        if (package == inplace.EMULATOR) == emulator:
-            try:
-                importlib.import_module(module)
-            except Exception as error:  # its node's log will say so too, when the service is started
-                missing.append(f"{module}: {type(error).__name__}: {error}")
+    for module in [*modules, *(LATE_WITH_EMULATOR if emulator else LATE)]:
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # its node's log will say so too, when the service is started
+            missing.append(f"{module}: {type(error).__name__}: {error}")
     return missing
 
 
 def keep(network: Path, missing: list[str]) -> None:
     """Be the warm parent of `network`, unless it has one."""
+    from . import memory, wishes
     from .keeper import Keeper
-    from .wishes import folder
 
-    where = folder(network)
+    where = wishes.folder(network)
     lock = _lock(where)
     if lock is None:
         return
@@ -76,7 +79,10 @@ def keep(network: Path, missing: list[str]) -> None:
     kernel.adopt_orphans()
     for name in missing:
         log.error("not_imported", extra={"what": name})
-    gc.freeze()  # collections in children must not touch, and so copy, what they share
+    memory.rehearse(next((network / name for name in wishes.wanted(network)), None))
+    _open_log(where / "warm.log")  # rehearsing has opened another
+    memory.fill_holes()
+    memory.still()
 
     def spawn(directory: Path, generation: str) -> int:
         return _fork(directory, generation, [lock, *keeper.open_files()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -18,12 +19,12 @@ def named(job: int, peer: str = "Bob") -> JobName:
     return JobName(peer=peer, epoch_n=1, epoch_r=2, job=job)
 
 
-def exchange(house, job, worker=0):
+def exchange(house: Any, job: int, worker: int = 0) -> asyncio.Task[Exchanged]:
     request = Exchange(name=named(job), arbiter=True, bits=64, worker=worker)
     return asyncio.create_task(house.dispatcher.exchange(request, CALL))
 
 
-async def test_a_job_is_carried_out_by_the_worker_that_was_reserved(house):
+async def test_a_job_is_carried_out_by_the_worker_that_was_reserved(house: Any) -> None:
     reserved = house.dispatcher.reserve(Reserve(name=named(1)), CALL)
     assert reserved.endpoint == f"tcp://10.0.0.1:{9000 + reserved.worker}"
     answer = await exchange(house, 1, reserved.worker)
@@ -33,18 +34,18 @@ async def test_a_job_is_carried_out_by_the_worker_that_was_reserved(house):
 
 
 @pytest.mark.parametrize("house", [3], indirect=True)
-async def test_reservations_are_spread_over_the_workers(house):
+async def test_reservations_are_spread_over_the_workers(house: Any) -> None:
     chosen = Counter(house.dispatcher.reserve(Reserve(name=named(job)), CALL).worker for job in range(9))
     assert chosen == {0: 3, 1: 3, 2: 3}
 
 
-async def test_reserving_again_gives_the_same_worker(house):
+async def test_reserving_again_gives_the_same_worker(house: Any) -> None:
     first = house.dispatcher.reserve(Reserve(name=named(1)), CALL)
     house.dispatcher.reserve(Reserve(name=named(2)), CALL)
     assert house.dispatcher.reserve(Reserve(name=named(1)), CALL) == first
 
 
-async def test_a_busy_worker_gets_less(house):
+async def test_a_busy_worker_gets_less(house: Any) -> None:
     house.fakes[0].release.clear()
     jobs = [exchange(house, job, worker=0) for job in (1, 2)]
     await house.settle()
@@ -53,7 +54,7 @@ async def test_a_busy_worker_gets_less(house):
     await asyncio.gather(*jobs)
 
 
-async def test_a_reservation_that_nobody_uses_stops_counting(house):
+async def test_a_reservation_that_nobody_uses_stops_counting(house: Any) -> None:
     for job in range(2):
         house.dispatcher.reserve(Reserve(name=named(job)), CALL)
     house.dispatcher.cancel(Cancel(name=named(1)), CALL)
@@ -62,7 +63,7 @@ async def test_a_reservation_that_nobody_uses_stops_counting(house):
     assert [house.dispatcher.reserve(Reserve(name=named(job)), CALL).worker for job in (6, 7)] == [0, 1]
 
 
-async def test_a_worker_that_starts_anew_loses_its_jobs_and_gets_no_job_twice(house):
+async def test_a_worker_that_starts_anew_loses_its_jobs_and_gets_no_job_twice(house: Any) -> None:
     house.fakes[0].release.clear()
     lost, kept = exchange(house, 1, worker=0), exchange(house, 2, worker=1)
     assert (await kept).block.length == 64
@@ -75,7 +76,7 @@ async def test_a_worker_that_starts_anew_loses_its_jobs_and_gets_no_job_twice(ho
     assert (await exchange(house, 3, worker=0)).block.length == 64
 
 
-async def test_a_worker_that_falls_silent_loses_its_jobs(house):
+async def test_a_worker_that_falls_silent_loses_its_jobs(house: Any) -> None:
     house.fakes[0].release.clear()
     lost = exchange(house, 1, worker=0)
     await house.settle()
@@ -88,7 +89,7 @@ async def test_a_worker_that_falls_silent_loses_its_jobs(house):
     assert [event["state"] for event in house.events if event["worker"] == 0] == ["ready", "silent", "ready"]
 
 
-async def test_without_a_living_worker_nothing_is_reserved_and_the_dispatcher_is_not_ready(house):
+async def test_without_a_living_worker_nothing_is_reserved_and_the_dispatcher_is_not_ready(house: Any) -> None:
     assert house.dispatcher.waiting_for() == ""
     for fake in house.fakes:
         fake.alive = False
@@ -97,7 +98,7 @@ async def test_without_a_living_worker_nothing_is_reserved_and_the_dispatcher_is
         house.dispatcher.reserve(Reserve(name=named(1)), CALL)
 
 
-async def test_a_worker_that_refuses_is_an_exchange_without_key(house):
+async def test_a_worker_that_refuses_is_an_exchange_without_key(house: Any) -> None:
     house.fakes[0].full = True
     assert "busy" in (await exchange(house, 1)).failure
     house.fakes[1].answer = Exchanged(failure="qber", alarm=True)
@@ -105,12 +106,12 @@ async def test_a_worker_that_refuses_is_an_exchange_without_key(house):
     assert answer.alarm and answer.failure == "qber"
 
 
-async def test_an_unknown_worker_is_refused(house):
+async def test_an_unknown_worker_is_refused(house: Any) -> None:
     with pytest.raises(Refused):
         await exchange(house, 1, worker=7)
 
 
-async def test_cancelling_ends_the_job_and_tells_the_worker(house):
+async def test_cancelling_ends_the_job_and_tells_the_worker(house: Any) -> None:
     house.fakes[0].release.clear()
     job = exchange(house, 1)
     await house.settle()
@@ -120,7 +121,7 @@ async def test_cancelling_ends_the_job_and_tells_the_worker(house):
     house.dispatcher.cancel(Cancel(name=named(99)), CALL)  # of an unknown job: nothing happens
 
 
-async def test_a_job_that_runs_already_is_joined(house):
+async def test_a_job_that_runs_already_is_joined(house: Any) -> None:
     house.fakes[0].release.clear()
     one, two = exchange(house, 1), exchange(house, 1)
     await house.settle()
@@ -129,7 +130,7 @@ async def test_a_job_that_runs_already_is_joined(house):
     assert len(house.fakes[0].runs) == 1
 
 
-async def test_workers_are_listed_with_what_they_did(house):
+async def test_workers_are_listed_with_what_they_did(house: Any) -> None:
     house.fakes[1].answer = Exchanged(failure="verification")
     await asyncio.gather(exchange(house, 1), exchange(house, 2), exchange(house, 3, worker=1))
     one, two = house.dispatcher.list_workers(ListWorkers(), CALL).workers
@@ -137,7 +138,7 @@ async def test_workers_are_listed_with_what_they_did(house):
     assert (two.worker, two.state, two.running, two.done, two.failed) == (1, "ready", 0, 0, 1)
 
 
-async def test_an_idle_worker_is_seldom_asked_for_its_health(house):
+async def test_an_idle_worker_is_seldom_asked_for_its_health(house: Any) -> None:
     await house.until(lambda: all(worker.lives for worker in house.workers))
     before = house.fakes[0].pings
     await asyncio.sleep(0.35)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def start_worker(settings: NodeSettings) -> tuple[Room, SmallWorker]:
 
 
 @pytest.fixture
-async def node(tmp_path):
+async def node(tmp_path: Path) -> Any:
     """The settings of a node with a running dispatcher, its asker, and a starter of its worker."""
     settings = settings_of(tmp_path)
     rooms = [Room(settings, "dispatcher", 0, logging.getLogger("test"))]
@@ -80,13 +81,13 @@ async def node(tmp_path):
         room.close()
 
 
-async def ready(service, patience=5.0):
+async def ready(service: Any, patience: float = 5.0) -> Any:
     async with asyncio.timeout(patience):
         while service.waiting_for():
             await asyncio.sleep(0.01)
 
 
-async def test_the_dispatcher_is_ready_once_a_worker_answers(node):
+async def test_the_dispatcher_is_ready_once_a_worker_answers(node: Any) -> None:
     service, asker, start = node
     health = await asker.ask("ping", Ping())
     assert not health.ready and health.waiting_for == "a qbackend worker"
@@ -95,7 +96,7 @@ async def test_the_dispatcher_is_ready_once_a_worker_answers(node):
     assert (await asker.ask("ping", Ping())).ready
 
 
-async def test_a_job_goes_through_the_bus(node):
+async def test_a_job_goes_through_the_bus(node: Any) -> None:
     service, asker, start = node
     start()
     await ready(service)
@@ -105,7 +106,7 @@ async def test_a_job_goes_through_the_bus(node):
     assert answer.block.length == 64
 
 
-async def test_a_job_ends_when_its_worker_starts_anew_and_the_next_one_is_carried_out(node):
+async def test_a_job_ends_when_its_worker_starts_anew_and_the_next_one_is_carried_out(node: Any) -> None:
     service, asker, start = node
     start().stuck = True
     await ready(service)

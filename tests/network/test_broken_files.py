@@ -95,7 +95,7 @@ CASES = {
     "replicas of another layer": ("qbackend:", "keysync:", "22:23: layers.keysync.replicas", ["only qbackend"]),
     "a command cut short": ("replicas: 2", "run: \"a 'b\"", "22:19: layers.qbackend.run", ["cannot be read"]),
     "a command of two lines": ("replicas: 2", 'run: "a\\nb"', "22:19: layers.qbackend.run", ["one line"]),
-    "a command with a comment": ("replicas: 2", 'run: "a ;b"', "22:19: layers.qbackend.run", ["into a script"]),
+    "a command with a comment": ("replicas: 2", "run: \"a 'b ;c'\"", "22:19: layers.qbackend.run", ["into a script"]),
     "field twice": ("security:", "buffers: {}\nsecurity:", "19:1: buffers", ["written again in line 23"]),
     "a tag": ("jobs: 2", "jobs: !!python/object/apply:os.system [ls]", "15:9: link_defaults.jobs", ["leave it out"]),
     "a merge of no block": ("jobs: 2", "<<: 2", "15:7: link_defaults.<<", ["brings a block of fields in"]),
@@ -128,6 +128,13 @@ def test_names_that_differ_in_case_only_are_refused(refusal: Refusal) -> None:
         'city.yaml:12:16: nodes[2].node_name: "bob" and "Bob" (line 9) differ only in case, '
         "and each names a folder; rename one"
     ]
+
+
+@pytest.mark.parametrize("name", ["client.json", "Clients", "node.YAML"])
+def test_a_node_cannot_take_the_place_of_what_stands_beside_its_folder(name: str, refusal: Refusal) -> None:
+    [said] = refusal(f"nodes:\n  - node_name: {name}\n")
+    assert said.startswith(f'city.yaml:2:16: nodes[0].node_name: "{name}" ')
+    assert "choose another" in said
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_file(refusal: Refusal) -> None:
@@ -188,8 +195,9 @@ def test_a_missing_file_a_folder_and_an_unreadable_path_are_refused(tmp_path: Pa
         load(tmp_path / "none.yaml")
     with pytest.raises(BadFile, match="this is a folder"):
         load(tmp_path)
+    (tmp_path / "city.yaml").write_text(GOOD)
     with pytest.raises(BadFile, match="cannot be read: Not a directory"):
-        load(tmp_path / "city.yaml" / "x") if (tmp_path / "city.yaml").write_text("") == 0 else None
+        load(tmp_path / "city.yaml" / "x")
     with pytest.raises(BadFile, match="not a file name"):
         load("a\0b")
 
@@ -208,6 +216,7 @@ def test_a_file_of_somebody_else_is_refused(write: Callable[[str], Path]) -> Non
 
 
 def test_what_a_file_holds_cannot_write_to_the_terminal(refusal: Refusal) -> None:
-    said = refusal(GOOD.replace("node_name: Charlie", r'node_name: "\e[2J\a"') + '"\\e]0;x": 1\n')
-    assert said
+    text = GOOD.replace("[Alice, Charlie]", r'[Alice, Charlie, "\e[2J"]').replace("10.0.0.2", r'"\e[3J"')
+    said = refusal(text + '"\\e]0;x": 1\n')
+    assert len(said) == 3
     assert all(line.isprintable() for line in said)

@@ -100,7 +100,7 @@ links:
   - {<<: *noisy, between: [A, C], jobs: 4}
 """
     first, second = routes(load(write(text)))
-    assert (first.settings.noise, second.settings.noise) == (first.settings.noise, first.settings.noise)
+    assert (first.settings.noise.x, second.settings.noise.x) == (0.1, 0.1)
     assert (first.settings.jobs, second.settings.jobs) == (3, 4)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,9 @@ BBM = LinkSettings(emulator="ideal", protocol="bbm92")
 
 @pytest.mark.parametrize("link", [E91, BBM], ids=lambda link: link.protocol)
 @pytest.mark.parametrize("bits", [8, 64, 100, 1024, 100_000])
-async def test_both_ends_hold_the_same_key_of_at_least_the_length_asked_for(workers, link, bits):
+async def test_both_ends_hold_the_same_key_of_at_least_the_length_asked_for(
+    workers: Any, link: LinkSettings, bits: int
+) -> None:
     ours, theirs = await workers(link).exchange(bits)
     assert not ours.failure and not theirs.failure
     assert ours.block.bits == theirs.block.bits
@@ -28,7 +31,7 @@ async def test_both_ends_hold_the_same_key_of_at_least_the_length_asked_for(work
 
 
 @pytest.mark.parametrize("link", [E91, BBM], ids=lambda link: link.protocol)
-async def test_the_counts_of_a_record_add_up_and_agree(workers, link):
+async def test_the_counts_of_a_record_add_up_and_agree(workers: Any, link: LinkSettings) -> None:
     ours, theirs = (answer.block.record for answer in await workers(link).exchange(4096))
     assert ours.created == ours.sifted_out + ours.disclosed + ours.kept
     assert ours.length == ours.kept - ours.verification_bits and ours.verification_bits == 64
@@ -39,14 +42,14 @@ async def test_the_counts_of_a_record_add_up_and_agree(workers, link):
 
 
 @pytest.mark.parametrize(("link", "out"), [(E91, 2 / 3), (BBM, 1 / 2)], ids=["e91-same-bases", "bbm92"])
-async def test_as_many_pairs_are_sifted_out_as_the_bases_say(workers, link, out):
+async def test_as_many_pairs_are_sifted_out_as_the_bases_say(workers: Any, link: LinkSettings, out: float) -> None:
     record = (await workers(link).exchange(200_000))[0].block.record
     sigma = math.sqrt(out * (1 - out) / record.created)
     # 4 sigma: the last batch is chosen by what came before, and a test should not fail once in 400 runs
     assert abs(record.sifted_out / record.created - out) < 4 * sigma
 
 
-async def test_the_key_looks_random_and_differs_from_run_to_run(workers):
+async def test_the_key_looks_random_and_differs_from_run_to_run(workers: Any) -> None:
     both = workers(BBM)
     one, two = (await both.exchange(80_000, 1))[0].block, (await both.exchange(80_000, 2))[0].block
     assert one.run != two.run
@@ -66,7 +69,9 @@ async def test_the_key_looks_random_and_differs_from_run_to_run(workers):
         ("e91-same-bases", Noise(x=0.02, y=0.02, z=0.02), 0.04),
     ],
 )
-async def test_noise_gives_the_predicted_qber_and_no_key_while_nothing_corrects_errors(workers, protocol, noise, qber):
+async def test_noise_gives_the_predicted_qber_and_no_key_while_nothing_corrects_errors(
+    workers: Any, protocol: Any, noise: Noise, qber: float
+) -> None:
     link = LinkSettings(emulator="ideal", protocol=protocol, noise=noise, disclose=0.5)
     for answer in await workers(link).exchange(40_000):
         assert answer.failure == "verification" and not answer.alarm
@@ -76,7 +81,7 @@ async def test_noise_gives_the_predicted_qber_and_no_key_while_nothing_corrects_
         assert answer.record.length == 0
 
 
-async def test_a_qber_above_the_threshold_raises_the_alarm_at_both_ends(workers):
+async def test_a_qber_above_the_threshold_raises_the_alarm_at_both_ends(workers: Any) -> None:
     link = LinkSettings(emulator="ideal", protocol="bbm92", noise=Noise(x=0.4), qber_abort=0.11)
     for answer in await workers(link).exchange(4096):
         assert answer.alarm and answer.failure == "qber"
@@ -84,12 +89,12 @@ async def test_a_qber_above_the_threshold_raises_the_alarm_at_both_ends(workers)
         assert 0.15 < answer.record.qber < 0.25
 
 
-async def test_one_wrong_bit_is_caught_by_the_verification(workers, monkeypatch):
+async def test_one_wrong_bit_is_caught_by_the_verification(workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from qkdbus_qbackend.distil import estimate
 
     plain = estimate.sink
 
-    def spoilt(sifted, share):
+    def spoilt(sifted: Any, share: float) -> Any:
         estimated = yield from plain(sifted, share)
         estimated.kept[123] ^= 1
         return estimated
@@ -100,12 +105,14 @@ async def test_one_wrong_bit_is_caught_by_the_verification(workers, monkeypatch)
         assert answer.record.qber == 0
 
 
-async def test_the_wrong_bit_would_get_through_if_the_verification_did_not_look(workers, monkeypatch):
+async def test_the_wrong_bit_would_get_through_if_the_verification_did_not_look(
+    workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from qkdbus_qbackend.distil import estimate, verify
 
     plain = estimate.sink
 
-    def spoilt(sifted, share):
+    def spoilt(sifted: Any, share: float) -> Any:
         estimated = yield from plain(sifted, share)
         estimated.kept[123] ^= 1
         return estimated
@@ -116,7 +123,7 @@ async def test_the_wrong_bit_would_get_through_if_the_verification_did_not_look(
     assert ours.block.bits != theirs.block.bits and ours.block.length == theirs.block.length
 
 
-async def test_many_exchanges_share_one_pair_of_workers(workers):
+async def test_many_exchanges_share_one_pair_of_workers(workers: Any) -> None:
     both = workers(E91)
     answers = await asyncio.gather(*(both.exchange(256, job) for job in range(1, 33)))
     assert all(ours.block.bits == theirs.block.bits and ours.block.bits for ours, theirs in answers)
@@ -124,23 +131,23 @@ async def test_many_exchanges_share_one_pair_of_workers(workers):
     assert both.alice.backend.running == both.bob.backend.running == 0
 
 
-async def test_ends_that_disagree_on_the_protocol_say_so(workers):
+async def test_ends_that_disagree_on_the_protocol_say_so(workers: Any) -> None:
     for answer in await workers(E91, other_link=BBM).exchange(64):
         assert "set up differently" in answer.failure or "gave up" in answer.failure
 
 
-async def test_ends_that_disagree_on_the_sample_make_no_key(workers):
+async def test_ends_that_disagree_on_the_sample_make_no_key(workers: Any) -> None:
     small = LinkSettings(emulator="ideal", protocol="bbm92", disclose=0.05)
     answers = await workers(small, other_link=BBM).exchange(4096)
     assert all(answer.failure and not answer.HasField("block") for answer in answers)
 
 
-async def test_a_worker_whose_peer_never_comes_gives_up_in_time(workers):
+async def test_a_worker_whose_peer_never_comes_gives_up_in_time(workers: Any) -> None:
     answer = await workers(patience=0.2).alice.run(64)
     assert answer.failure == "no progress" and answer.record.created == 0
 
 
-async def test_aborting_ends_the_exchange_at_both_ends(workers):
+async def test_aborting_ends_the_exchange_at_both_ends(workers: Any) -> None:
     both = workers(patience=30.0)
     ours, theirs = both.alice.run(1 << 23), both.bob.run(1 << 23)
     await asyncio.sleep(0.05)
@@ -150,7 +157,7 @@ async def test_aborting_ends_the_exchange_at_both_ends(workers):
     assert both.alice.backend.running == both.bob.backend.running == 0
 
 
-async def test_a_job_that_runs_already_is_joined(workers):
+async def test_a_job_that_runs_already_is_joined(workers: Any) -> None:
     both = workers()
     first, again, other = both.alice.run(64), both.alice.run(64), both.bob.run(64)
     assert (await first) is (await again)
@@ -168,7 +175,7 @@ async def test_a_job_that_runs_already_is_joined(workers):
         ("endpoint", "tcp://203.0.113.9:80", "door"),
     ],
 )
-async def test_what_cannot_be_meant_for_this_worker_is_refused(workers, field, value, said):
+async def test_what_cannot_be_meant_for_this_worker_is_refused(workers: Any, field: str, value: Any, said: str) -> None:
     bob = workers().bob
     request = bob.asked(64)
     if field == "peer":
@@ -179,7 +186,7 @@ async def test_what_cannot_be_meant_for_this_worker_is_refused(workers, field, v
         await bob.backend.run(request, Call(OPERATOR))
 
 
-async def test_a_worker_that_has_started_anew_refuses_a_run_meant_for_the_one_before(workers):
+async def test_a_worker_that_has_started_anew_refuses_a_run_meant_for_the_one_before(workers: Any) -> None:
     bob = workers().bob
     request = bob.asked(64)
     request.since = 12.5
@@ -187,7 +194,7 @@ async def test_a_worker_that_has_started_anew_refuses_a_run_meant_for_the_one_be
         await bob.backend.run(request, Call(OPERATOR))
 
 
-async def test_neither_end_says_its_key_bits_on_the_line(workers):
+async def test_neither_end_says_its_key_bits_on_the_line(workers: Any) -> None:
     both = workers(BBM)
     ours, _ = await both.exchange(4096)
     key = ours.block.bits
@@ -196,7 +203,7 @@ async def test_neither_end_says_its_key_bits_on_the_line(workers):
         assert said and not any(key[i : i + 8] in said for i in range(0, len(key) - 8, 8))
 
 
-async def test_stopping_ends_what_runs_and_tells_the_other_end(workers):
+async def test_stopping_ends_what_runs_and_tells_the_other_end(workers: Any) -> None:
     both = workers(patience=30.0)
     ours, theirs = both.alice.run(1 << 23), both.bob.run(1 << 23)
     await asyncio.sleep(0.05)

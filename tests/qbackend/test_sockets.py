@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
         await both.stop(name)
 
 
-async def test_two_workers_form_the_same_key_over_their_sockets(nodes):
+async def test_two_workers_form_the_same_key_over_their_sockets(nodes: Any) -> None:
     for job, bits in enumerate((64, 1024, 1 << 20), start=1):
         ours, theirs = await nodes.both(bits, job)
         assert not ours.failure and not theirs.failure
@@ -118,12 +119,12 @@ async def test_two_workers_form_the_same_key_over_their_sockets(nodes):
         assert ours.block.run == theirs.block.run
 
 
-async def test_the_first_exchange_does_not_wait_for_the_connection(nodes):
+async def test_the_first_exchange_does_not_wait_for_the_connection(nodes: Any) -> None:
     ours, _ = await nodes.both(64, 1)
     assert ours.block.record.duration < 1.0
 
 
-async def test_either_end_may_begin_seconds_before_the_other(nodes):
+async def test_either_end_may_begin_seconds_before_the_other(nodes: Any) -> None:
     for job, (first, second) in enumerate((("Alice", "Bob"), ("Bob", "Alice")), start=1):
         early = asyncio.create_task(nodes.run(first, 64, job))
         await asyncio.sleep(0.7)
@@ -131,7 +132,7 @@ async def test_either_end_may_begin_seconds_before_the_other(nodes):
         assert (await early).block.bits == late.block.bits != b""
 
 
-async def test_work_goes_on_after_a_worker_was_started_anew(nodes):
+async def test_work_goes_on_after_a_worker_was_started_anew(nodes: Any) -> None:
     await nodes.both(64, 1)
     await nodes.stop("Bob")
     await nodes.start("Bob")
@@ -142,17 +143,17 @@ async def test_work_goes_on_after_a_worker_was_started_anew(nodes):
     assert ours.block.bits == theirs.block.bits != b""
 
 
-def _parcel(node):
+def _parcel(node: Any) -> Any:
     return Parcel(node=node, epoch_n=1, epoch_r=9, job=1, attempt=os.urandom(16), body=b"\x01\0" + bytes(8))
 
 
-async def _tell(asker, parcel):
+async def _tell(asker: Any, parcel: Any) -> Any:
     for _ in range(15):
         asker.tell("parcel", parcel)
         await asyncio.sleep(0.02)
 
 
-async def test_a_neighbour_cannot_speak_in_the_name_of_another(nodes):
+async def test_a_neighbour_cannot_speak_in_the_name_of_another(nodes: Any) -> None:
     alice = nodes.rooms["Alice"].asker(nodes.door("Bob"), PEER, server_key=nodes.keys["Bob"].public)
     await _tell(alice, _parcel("Mallory"))
     assert nodes.rooms["Bob"].counters["parcels_of_strangers"] > 0
@@ -160,7 +161,7 @@ async def test_a_neighbour_cannot_speak_in_the_name_of_another(nodes):
     assert ours.block.bits == theirs.block.bits != b""
 
 
-async def test_a_stranger_is_stopped_at_the_door(nodes):
+async def test_a_stranger_is_stopped_at_the_door(nodes: Any) -> None:
     bob = nodes.rooms["Bob"]
     stranger = Asker(
         nodes.rooms["Alice"].context,
@@ -177,7 +178,7 @@ async def test_a_stranger_is_stopped_at_the_door(nodes):
     assert ours.block.bits == theirs.block.bits != b""
 
 
-async def test_a_worker_tells_of_its_health(nodes):
+async def test_a_worker_tells_of_its_health(nodes: Any) -> None:
     asker = nodes.rooms["Alice"].asker(nodes.rooms["Alice"].settings.ipc("qbackend.0"), CONTRACT)
     health = await asker.ask("ping", Ping())
     assert health.layer == "qbackend" and health.node == "Alice"

@@ -64,4 +64,7 @@ def key_time(ctx: click.Context, keys: int, sizes: str, mode: str, protocol: str
         say.data(rows)
     else:
         say.table(HEADINGS, [[row[name] for name in FIELDS] for row in rows])
+    for row in rows:
+        if row["trouble"]:
+            say.failure(f"{row['mode']}, {row['key_bits']} bits: {row['trouble']}")
     ctx.exit(0 if all(row["equal"] == row["keys"] for row in rows) else 1)

@@ -61,13 +61,13 @@ def assemble(world: World) -> StoredKeyManager:
     manager = StoredKeyManager(registry, absent, tasks, log)
     links = Links(keysync, world.monotonic)
     feed = Feed(registry, keysync, tasks, manager.arrived, manager.gone, counters, log)
-    peers = Peers(world.me, world.neighbours, registry, tasks, manager.synced)
+    peers = Peers(world.me, world.neighbours, registry, tasks, manager.synced, feed.attached)
     leaving = Leaving(registry, keysync, peers, tasks, world.buffers.close_grace_s, world.publish, log)
     waiting = Waiting(lambda waiter: getting.serve(waiter), peers, links, tasks)
     getting = Getting(registry, feed, waiting, absent)
     opening = Opening(
         *(world.me, world.nodes, world.buffers, registry, peers, links, leaving, keysync, tasks),
-        *(world.token, world.ksid, feed.want, world.publish, log),
+        *(world.token, world.ksid, feed.attached, world.publish, log),
     )
     next_door = NextDoor(world.me, world.buffers, registry, peers, feed)
     manager.wire(opening, getting, waiting, leaving, feed, peers, links, next_door)

@@ -22,9 +22,10 @@ from .stream import FIRST_TAKE, State, Stream
 
 LARGEST_TAKE = 1 << 20  # bytes
 AHEAD = 3  # takes of the current size that the buffer may hold
-FAST = 0.5  # s: who empties half the buffer faster than this gets larger takes
+FAST = 0.5  # s between takes of a stream that is read fast
 ACKNOWLEDGE_AFTER = 0.6  # s; looked at four times a second, so always within one
 POLL_WAITED_FOR, POLL_USED, POLL_IDLE = 2.0, 5.0, 30.0  # s between takes that nothing has called for
+PAIRING = 0.1  # s before the first look whether a stream is paired; doubles
 PATIENCE = 4.0
 _LAST = 0xFFFFFFFF
 
@@ -55,6 +56,15 @@ class Feed:
         elif stream.state == State.OPEN:
             stream.pulling = True
             self._tasks.spawn(self._pull(stream))
+
+    def attached(self, stream: Stream) -> None:
+        """The other application has come: take soon, to see the stream paired."""
+        stream.pairing_pause = PAIRING
+        self.want(stream)
+
+    def waited_for(self, stream: Stream) -> None:
+        """Somebody waits: do not rely on events alone."""
+        stream.poll_at = min(stream.poll_at, self._monotonic() + POLL_WAITED_FOR)
 
     def want_span(self, stream: Stream, span: Span) -> None:
         """Take these indices, wherever the stream is."""
@@ -119,18 +129,22 @@ class Feed:
 
     def _grow(self, stream: Stream) -> None:
         """Take more at once from a stream that is read fast, less from one that is not."""
-        now, low = self._monotonic(), stream.fresh <= stream.low_water
+        now = self._monotonic()
         quick = now - stream.taken_at < FAST
+        read = (stream.delivered - stream.delivered_then) * stream.chunk >= stream.take_bytes // 2
         behind = stream.next_index - stream.frontier > stream.take_bytes // stream.chunk
-        if low and quick and behind:
+        if quick and read and behind:
             stream.take_bytes = min(4 * stream.take_bytes, LARGEST_TAKE)
         elif now - stream.taken_at > 10 * FAST:
             stream.take_bytes = FIRST_TAKE
-        stream.taken_at = now
+        stream.taken_at, stream.delivered_then = now, stream.delivered
 
     def _plan_poll(self, stream: Stream) -> None:
         now = self._monotonic()
-        if stream.waiters:
+        if stream.peer_attached and not stream.sid:  # the two keysyncs are about to pair it
+            stream.poll_at = now + stream.pairing_pause
+            stream.pairing_pause = min(2 * stream.pairing_pause, POLL_USED)
+        elif stream.waiters:
             stream.poll_at = now + POLL_WAITED_FOR
         else:
             stream.poll_at = now + (POLL_USED if now - stream.used_at < 60 else POLL_IDLE)

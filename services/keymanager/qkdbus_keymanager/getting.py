@@ -159,6 +159,7 @@ class Getting:
     ) -> Awaitable[Answer]:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         within = bounded(stream.timeout, call.patience)
+        self._feed.waited_for(stream)
         return self._waiting.add(Waiter(stream, request, caller, call.number, future, again), within)
 
     def serve(self, waiter: Waiter) -> Answer | None:

@@ -9,7 +9,7 @@ from qkdbus.wire.keysync_pb2 import LinkStatusAsked
 
 from .ports import Asks
 
-FRESH = 1.0  # s
+FRESH = 0.25  # s
 PATIENCE = 0.5
 UNKNOWN = "unknown"  # our own keysync does not answer
 

@@ -26,6 +26,7 @@ from .waiting import bounded
 
 PEER_PATIENCE = 1.0  # s that the key managers get to agree, however short the stream's Timeout
 TAKEN_PATIENCE = 2.0  # s during which the other end may still be closing the KSID's last stream
+DOWN_LOOKS, DOWN_PAUSE = 10, 0.1  # looks, and s between them, at a link whose ends have not met yet
 
 
 class Opening:
@@ -94,7 +95,7 @@ class Opening:
             return Opened(status=Status.OPEN_FAILED_QOS, ksid=ksid, qos=offer.qos, reason=offer.problem)
         qos = known.qos if known else offer.qos
         stream = Stream(0, ksid or self._ksid(), self._token(16), there.node, *names, here.app, qos)
-        stream.opened_by = opener
+        stream.opened_by, stream.used_at = opener, self._registry.monotonic()
         if known:
             stream.peer_oid, stream.peer_attached, stream.synced = known.oid, True, True
         self._registry.add(stream)
@@ -111,8 +112,17 @@ class Opening:
             return f"there is no node {there.node} in this network"
         if there.node not in self._peers:
             return f"{there.node} is no neighbour of {self._me}, and keys are not relayed"
-        state, alarm = await self._links.state(there.node)
-        return f"the link to {there.node} is down: {alarm}".rstrip(": ") if state == "down" else ""
+        return await self._down(there.node)
+
+    async def _down(self, peer: str) -> str:
+        """Say why the link is down; give the two ends of a link that has just started a moment to meet."""
+        for _ in range(DOWN_LOOKS):
+            state, alarm = await self._links.state(peer)
+            if state != "down":
+                return ""
+            self._links.stale()
+            await asyncio.sleep(DOWN_PAUSE)
+        return f"the link to {peer} is down: {alarm}".rstrip(": ")
 
     def _taken(self, ksid: bytes, pair: frozenset[str]) -> str:
         known = self._registry.known.get(ksid)

@@ -75,7 +75,8 @@ class Neighbour:
 
 
 class Peers:
-    """All neighbours' key managers. `synced(stream)`: both ends hold the same QoS."""
+    """All neighbours' key managers. `synced(stream)`: both ends hold the same QoS. `attached(stream)`: the other
+    application has come."""
 
     def __init__(
         self,
@@ -84,8 +85,10 @@ class Peers:
         registry: Registry,
         tasks: Tasks,
         synced: Callable[[Stream], None],
+        attached: Callable[[Stream], None],
     ) -> None:
-        self._me, self._registry, self._tasks, self._synced = me, registry, tasks, synced
+        self._me, self._registry, self._tasks = me, registry, tasks
+        self._synced, self._attached = synced, attached
         self._neighbours = {name: Neighbour(name, a, registry.monotonic) for name, a in asks.items()}
         self._telling: set[bytes] = set()
 
@@ -168,6 +171,8 @@ class Peers:
         if (oid, attached) != (stream.peer_oid, stream.peer_attached):
             stream.peer_oid, stream.peer_attached = oid, attached
             self._registry.changed[stream] = None
+            if attached:
+                self._attached(stream)
 
     # -- hearing
     def hear_announce(self, stream: Stream, request: Announce) -> Announced:

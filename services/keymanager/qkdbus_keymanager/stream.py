@@ -87,6 +87,8 @@ class Stream:
     taken_at: float = -1e9
     poll_at: float = 0.0
     used_at: float = 0.0
+    pairing_pause: float = 0.0
+    delivered_then: int = 0
     unacknowledged_since: float | None = None
     announced_at: float = -1e9
     # derived from the QoS

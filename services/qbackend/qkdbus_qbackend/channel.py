@@ -24,6 +24,7 @@ PIECE = 256 << 10  # octets of a message in one parcel
 LARGEST_PARCEL = 1 << 20  # octets of a body that we take
 LARGEST_MESSAGE = 16 << 20  # octets, put together from pieces
 UNHEARD = 1024  # messages that nobody has asked for yet
+NO_ATTEMPT = bytes(16)
 _HEAD = struct.Struct("<BBQ")  # topic, whether more pieces follow, lane
 
 
@@ -76,7 +77,7 @@ class Channel:
     ) -> None:
         """Speak as `node`. `attempt`: 16 random octets. `send` takes parcels to the other end, or drops them.
 
-        `progress` is called for every new parcel. `endpoint`: said in the first parcel, for the way back.
+        `progress` is called for every new parcel. `endpoint`: of this worker, for the way back.
         """
         self.job = job
         self._node, self._attempt, self._send, self._endpoint = node, attempt, send, endpoint
@@ -98,7 +99,10 @@ class Channel:
         self._tell(QUANTUM, 0, 0, body)
 
     def repeat(self) -> None:
-        """Send the last parcel again: for the first words, when no connection may have been there yet."""
+        """Send the last parcel again: no connection may have been there yet, or the other end has forgotten us.
+
+        An end that knows the parcel already does not mind.
+        """
         if self._last is not None:
             self._send(self._last)
 
@@ -109,7 +113,6 @@ class Channel:
 
     def _parcel(self, plane: Plane, body: bytes) -> None:
         stream = self._streams[plane]
-        first = plane == CLASSICAL and stream.out == 0
         self._last = Parcel(
             node=self._node,
             epoch_n=self.job.epoch_n,
@@ -119,7 +122,7 @@ class Channel:
             number=stream.out,
             body=body,
             attempt=self._attempt,
-            endpoint=self._endpoint if first else "",
+            endpoint=self._endpoint,
         )
         stream.out += 1
         self._send(self._last)
@@ -204,3 +207,16 @@ class Channel:
             for waiting in self._waiting.values():
                 if not waiting.done():
                     waiting.set_exception(failure)
+
+
+def farewell(parcel: Parcel, node: str, endpoint: str) -> Parcel:
+    """Return the answer of `node`, at `endpoint`, to a parcel of an exchange that it does not take part in."""
+    return Parcel(
+        node=node,
+        epoch_n=parcel.epoch_n,
+        epoch_r=parcel.epoch_r,
+        job=parcel.job,
+        attempt=NO_ATTEMPT,
+        body=_HEAD.pack(Topic.BYE, 0, 0) + b"not known here",
+        endpoint=endpoint,
+    )

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from .tally import Tally
 
 REPEAT = 0.02  # s until the first words are said again, doubling up to
 REPEAT_LAST = 0.5
+DISCARD_WITHIN = 1.0  # s
 BATCH = {"ideal": 1 << 18}  # pairs in one batch, at most
 SIMULATED_BATCH = 512  # where pairs are simulated one by one: long enough to hide what a message costs
 _HELLO = struct.Struct("<16s")
@@ -76,7 +78,8 @@ class Exchange:
                 sifted = await former.as_sink()
             return await self._verify(await self._estimate(sifted))
         finally:
-            await line.discard()
+            with suppress(TimeoutError):  # an emulator that is gone has nothing to forget
+                await asyncio.wait_for(line.discard(), DISCARD_WITHIN)
 
     async def _greet(self) -> bytes:
         """Return the run: a name that neither end can have made without hearing the other.

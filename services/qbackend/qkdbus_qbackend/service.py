@@ -109,6 +109,7 @@ class QBackend:
         world, started = self._world, self._world.monotonic()
         endpoint = "" if order.arbiter else door(self._neighbours[job.peer], asked.endpoint)
         channel = self._board.open(job, world.token(16), endpoint=endpoint, progress=watch.touch)
+        watch.restless = channel.repeat  # to learn soon when the other end has started anew
         emulator = self._emulators(self._neighbours[job.peer], channel)
         exchange = Exchange(order, channel, emulator, world.token, watch.touch)
         try:

@@ -1,8 +1,8 @@
 """One socket pair between two workers, many exchanges: parcels find their channel by job.
 
 The neighbour's parcels come in through our door; ours go out through its door. CURVE says which neighbour speaks,
-and a parcel that names another node is dropped. The follower's worker says in its first parcel at which door it
-waits; only a port that the network file gives that neighbour is believed.
+and a parcel that names another node is dropped. A worker says in its parcels at which door it is answered; only a
+port that the network file gives that neighbour is believed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qkdbus.contracts.call import Call
 from qkdbus.runtime.settings import Neighbour
 from qkdbus.wire.qbackend_pb2 import Parcel
 
-from .channel import LARGEST_PARCEL, Channel, Job
+from .channel import LARGEST_PARCEL, NO_ATTEMPT, Channel, Job, farewell
 
 WAIT = 10.0  # s that parcels wait for the `run` of their job
 WAITING_PARCELS = 64  # of one job
@@ -103,8 +103,7 @@ class Switchboard:
         KeyError when the job's peer is no neighbour of ours.
         """
         route = _Route(self, self._neighbours[job.peer], endpoint)
-        said = self._own_door if endpoint else ""
-        channel = Channel(job, self._node, attempt, route.send, progress=progress, endpoint=said)
+        channel = Channel(job, self._node, attempt, route.send, progress=progress, endpoint=self._own_door)
         self._channels[job] = channel, route
         self._tidy()
         early = self._early.pop(job, None)
@@ -141,10 +140,17 @@ class Switchboard:
             self.counters["parcels_malformed"] += 1
         elif job in self._channels:
             self._hand_over(*self._channels[job], request)
-        elif job in self._ended:
+        elif job in self._ended or (request.number and job not in self._early):
             self.counters["parcels_late"] += 1
+            self._take_leave(self._neighbours[job.peer], request)
         else:
             self._keep(job, request)
+
+    def _take_leave(self, neighbour: Neighbour, parcel: Parcel) -> None:
+        """Tell an end that still waits for us that we have ended, or have started anew since."""
+        known = door(neighbour, parcel.endpoint)
+        if known and parcel.attempt != NO_ATTEMPT:
+            self.teller(neighbour, known).tell("parcel", farewell(parcel, self._node, self._own_door))
 
     def _hand_over(self, channel: Channel, route: _Route, parcel: Parcel) -> None:
         if parcel.endpoint:

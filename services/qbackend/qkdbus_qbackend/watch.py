@@ -10,6 +10,7 @@ from .failure import NoKey
 
 T = TypeVar("T")
 PATIENCE = 10.0  # s without progress
+RESTLESS = 0.5  # s
 
 
 class Watch:
@@ -17,6 +18,7 @@ class Watch:
 
     def __init__(self, monotonic: Callable[[], float], patience: float = PATIENCE) -> None:
         self._monotonic, self._patience = monotonic, patience
+        self.restless: Callable[[], None] = lambda: None  # called every RESTLESS s in which nothing moves
         self._last = monotonic()
         self._over: asyncio.Future[NoKey] = asyncio.get_running_loop().create_future()
 
@@ -38,11 +40,13 @@ class Watch:
                 if left <= 0:
                     raise NoKey("no progress")
                 ends: set[asyncio.Future[Any]] = {task, self._over}
-                await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, timeout=min(left, RESTLESS), return_when=asyncio.FIRST_COMPLETED)
                 if task.done():
                     return task.result()
                 if self._over.done():
                     raise self._over.result()
+                if self._monotonic() - self._last >= RESTLESS / 2:
+                    self.restless()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

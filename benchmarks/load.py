@@ -1,0 +1,213 @@
+"""The load generator and the bare echo of `benchmarks.get_key`: one program, so that both servers meet the same client.
+
+A generator is a process with one DEALER socket that keeps `in_flight` calls under way: the frames of the bus
+(`b"", b"qkdbus/1", Head, GetKey`), every call numbered, `settled` said, and sent again after half a second without any
+answer. What it sends and what it does with an answer is the same whoever is at the other end.
+
+The echo is the least a pyzmq server can do: a thread in `recv_multipart` on a ROUTER (CURVE, or ipc in the clear) that
+sends back the envelope, protocol and Head frames as they came, and a body as long as the key manager's.
+
+    python -m benchmarks.load call | echo        (a job as JSON on stdin; see `Job`, `echo`)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TypedDict
+
+import zmq
+
+from qkdbus.wire.head_pb2 import Head
+from qkdbus.wire.keymanager_pb2 import GetKey, GetKeys, Key, Keys
+
+PROTOCOL = b"qkdbus/1"
+REPEAT_MS = 500  # without any answer, all calls under way are sent again
+PATIENCE_MS = 30_000
+GIVE_UP = 20.0  # s without any answer
+QUANTILES = 2_000  # what a generator tells of its latencies
+
+
+class Way(TypedDict):
+    """Where a server is, and the keys to it (CURVE, Z85); without `server_key` in the clear."""
+
+    endpoint: str
+    server_key: str
+    public_key: str
+    secret_key: str
+
+
+class Job(TypedDict):
+    """What one generator does: `count` keys a call (0: get_key) of the stream `ksid`, for `seconds`."""
+
+    way: Way
+    ksid: str
+    count: int
+    in_flight: int
+    seconds: float
+
+
+class Generator:
+    """One caller of one stream. Keeps the answers' bodies as they came and reads them after the time is over."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], job: Job) -> None:
+        self._in_flight, self._seconds, self._many = job["in_flight"], job["seconds"], bool(job["count"])
+        self._ksid = bytes.fromhex(job["ksid"])
+        request = GetKeys(ksid=self._ksid, count=job["count"]) if self._many else GetKey(ksid=self._ksid)
+        self._body = request.SerializeToString()
+        method = "get_keys" if self._many else "get_key"
+        self._head = Head(method=method, caller=os.urandom(16), patience_ms=PATIENCE_MS)
+        self._waiting: dict[int, float] = {}  # number -> when it was sent, oldest first
+        self._number = 0
+        self._latencies: list[float] = []
+        self._bodies: list[bytes] = []
+        self._repeats = 0
+        self._socket = _socket(context, zmq.DEALER, job["way"])
+        self._socket.setsockopt(zmq.RCVTIMEO, REPEAT_MS)
+        self._socket.connect(job["way"]["endpoint"])
+
+    def greet(self) -> None:
+        """Have one call answered, of which nothing is kept: the connection is there."""
+        self._socket.send_multipart([b"", PROTOCOL, Head(method="ping").SerializeToString(), b""])
+        self._receive(time.monotonic() + GIVE_UP)
+
+    def run(self, at: float) -> dict[str, Any]:
+        """Call from `at` on (monotonic clock) for the time agreed; return counts, latencies and the keys' digest."""
+        time.sleep(max(0.0, at - time.monotonic()))
+        ends = at + self._seconds
+        for _ in range(self._in_flight):
+            self._send()
+        in_time = self._go_on(ends)
+        while self._waiting:
+            self._take(self._receive(time.monotonic() + GIVE_UP))
+        self._settle()
+        return {"calls": in_time, "repeats": self._repeats, **self._latency(in_time), **self._keys(in_time)}
+
+    def _go_on(self, ends: float) -> int:
+        """The loop that is timed: an answer comes, the next call goes. Returns how many answers came in time."""
+        done = 0
+        while self._take(self._receive(ends + GIVE_UP)) < ends:
+            done = len(self._bodies)
+            while len(self._waiting) < self._in_flight:
+                self._send()
+        return done
+
+    def _send(self) -> None:
+        self._number += 1
+        head = self._head
+        head.call = self._number
+        head.settled = next(iter(self._waiting), self._number)
+        self._socket.send_multipart([b"", PROTOCOL, head.SerializeToString(), self._body])
+        self._waiting[self._number] = time.monotonic()
+
+    def _receive(self, ends: float) -> list[bytes]:
+        while True:
+            try:
+                return self._socket.recv_multipart()
+            except zmq.Again:
+                if time.monotonic() > ends:
+                    raise SystemExit("no answer") from None
+                self._repeat()
+
+    def _repeat(self) -> None:
+        for number in self._waiting:
+            self._head.call, self._head.settled = number, next(iter(self._waiting))
+            self._socket.send_multipart([b"", PROTOCOL, self._head.SerializeToString(), self._body])
+            self._repeats += 1
+
+    def _take(self, frames: list[bytes]) -> float:
+        now = time.monotonic()
+        head = Head.FromString(frames[2])
+        sent = self._waiting.pop(head.call, None)
+        if sent is not None:
+            if head.outcome:
+                raise SystemExit(f"refused: {head.reason}")
+            self._latencies.append(now - sent)
+            self._bodies.append(frames[3])
+        return now
+
+    def _settle(self) -> None:
+        """Say that every answer has come, with a call that delivers nothing: index 0 is delivered long since."""
+        self._head.method = "get_key"
+        self._head.call = self._head.settled = self._number + 1
+        asked = GetKey(ksid=self._ksid, index=0).SerializeToString()
+        self._socket.send_multipart([b"", PROTOCOL, self._head.SerializeToString(), asked])
+        self._receive(time.monotonic() + GIVE_UP)
+
+    def _latency(self, calls: int) -> dict[str, Any]:
+        told = sorted(self._latencies[:calls])
+        step = max(1, len(told) // QUANTILES)
+        return {"latencies": [round(seconds, 7) for seconds in told[step // 2 :: step]]}
+
+    def _keys(self, in_time: int) -> dict[str, Any]:
+        """Say which indices came, how many in time, and what their bits are, in a digest."""
+        kind = Keys if self._many else Key
+        answers = [kind.FromString(body) for body in self._bodies]
+        failed = next((answer for answer in answers if answer.status), None)
+        if failed is not None:
+            return {"failed": f"status {failed.status}: {failed.reason}"}
+        sizes = [answer.count if isinstance(answer, Keys) else 1 for answer in answers]
+        digest, after = hashlib.sha256(), 0
+        order = sorted(range(len(answers)), key=lambda place: answers[place].index)
+        for place in order:
+            answer = answers[place]
+            if place != order[0] and answer.index != after:
+                return {"failed": f"index {answer.index} came where {after} was due"}
+            after = answer.index + sizes[place]
+            digest.update(answer.keys if isinstance(answer, Keys) else answer.key)
+        first = answers[order[0]].index if order else 0
+        return {"keys": sum(sizes[:in_time]), "first": first, "count": sum(sizes), "digest": digest.hexdigest()}
+
+
+def call() -> None:
+    """Be one generator: a job on stdin, "ready", the time to begin on stdin, the result."""
+    job: Job = json.loads(sys.stdin.readline())
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    generator = Generator(context, job)
+    generator.greet()
+    print("ready", flush=True)
+    print(json.dumps(generator.run(float(sys.stdin.readline()))), flush=True)
+    context.destroy(linger=0)
+
+
+def echo() -> None:
+    """Be the bare echo until killed: {"endpoint", "server_secret" (or ""), "count" of keys a call} on stdin, "ready"."""
+    asked = json.loads(sys.stdin.readline())
+    body = Key(index=1 << 20, key=bytes(32)).SerializeToString()
+    if asked["count"]:
+        body = Keys(index=1 << 20, count=asked["count"], keys=bytes(32 * asked["count"])).SerializeToString()
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = context.socket(zmq.ROUTER)
+    if asked["server_secret"]:
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, asked["server_secret"].encode())
+    socket.bind(asked["endpoint"])
+    print("ready", flush=True)
+    while True:
+        identity, empty, protocol, head, _ = socket.recv_multipart()
+        socket.send_multipart([identity, empty, protocol, head, body])
+
+
+def merge(latencies: list[list[float]]) -> tuple[float, float]:
+    """Return (p50, p99) in s of the latencies that several generators told."""
+    told: Iterator[float] = (value for each in latencies for value in each)
+    pool = sorted(told)
+    return pool[len(pool) // 2], pool[min(len(pool) - 1, len(pool) * 99 // 100)]
+
+
+def _socket(context: zmq.Context[zmq.Socket[bytes]], kind: int, way: Way) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    if way["server_key"]:
+        socket.setsockopt(zmq.CURVE_SERVERKEY, way["server_key"].encode())
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, way["public_key"].encode())
+        socket.setsockopt(zmq.CURVE_SECRETKEY, way["secret_key"].encode())
+    return socket
+
+
+if __name__ == "__main__":
+    {"call": call, "echo": echo}[sys.argv[1]]()

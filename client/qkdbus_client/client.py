@@ -1,0 +1,118 @@
+"""Keys for a plain program: one call at a time, over one REQ socket."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import zmq
+from google.protobuf.message import Message
+
+from qkdbus.bus.caller import Caller
+from qkdbus.bus.curve import KeyPair
+from qkdbus.contracts.keymanager import CONTRACT
+from qkdbus.wire import keymanager_pb2 as wire
+
+from . import translate
+from .access import Access, find
+from .results import Closed, Key, Keys, Opened, QoS, StreamInfo
+from .translate import Ksid, Patience
+
+
+class Client:
+    """An application at one node's key manager (ETSI GS QKD 004).
+
+    Results carry the standard's status and never raise for one. What does raise is in qkdbus.errors: Silent when
+    nobody answers, Unauthorised and Refused when the request cannot be granted, BadFile when there is no way in.
+    A call whose answer is lost is repeated, and gives the same key. May be shared between threads: they take turns.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        *,
+        network: str | None = None,
+        home: str | Path | None = None,
+        file: str | Path | None = None,
+        patience: float | None = None,
+    ) -> None:
+        """Connect to `node` of a network on this machine, or with the credential in `file`.
+
+        `patience` in s bounds every call; without it a call waits for the stream's Timeout and a little more.
+        """
+        self._connect(find(node, network, home, file), patience)
+
+    @classmethod
+    def at(
+        cls,
+        endpoint: str,
+        *,
+        server_key: str = "",
+        public_key: str = "",
+        secret_key: str = "",
+        patience: float | None = None,
+    ) -> Self:
+        """Connect to an endpoint, over CURVE (keys in Z85) when there is a `server_key`."""
+        client = cls.__new__(cls)
+        client._connect(Access(endpoint, server_key, public_key, secret_key), patience)
+        return client
+
+    def _connect(self, access: Access, patience: float | None) -> None:
+        self._patience = Patience(patience)
+        self._lock = threading.Lock()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        pair = KeyPair(access.public_key, access.secret_key) if access.server_key else None
+        self._caller = Caller(
+            self._context, access.endpoint, CONTRACT, os.urandom(16), pair=pair, server_key=access.server_key
+        )
+
+    def open_connect(self, source: str, destination: str, qos: QoS | None = None, ksid: Ksid | None = None) -> Opened:
+        """Reserve a key stream between two applications, `app@node`; `ksid` when it was agreed before."""
+        request = translate.open_request(source, destination, qos, ksid)
+        answer = self._ask("open_connect", request, self._patience.to_open(qos))
+        return self._patience.learn(translate.read_opened(answer))
+
+    def get_key(self, ksid: Ksid, index: int | None = None, metadata_size: int = 1024) -> Key:
+        """Fetch one key: the next that this end has not had, or the one with `index`."""
+        request = translate.get_request(ksid, index, metadata_size)
+        patience = self._patience.for_stream("get_key", request.ksid)
+        return translate.read_key(self._ask("get_key", request, patience))
+
+    def get_keys(self, ksid: Ksid, count: int) -> Keys:
+        """Fetch up to `count` consecutive keys in one call; fewer when fewer are there."""
+        request = wire.GetKeys(ksid=translate.read_ksid(ksid), count=count)
+        patience = self._patience.for_stream("get_keys", request.ksid)
+        return translate.read_keys(self._ask("get_keys", request, patience))
+
+    def close(self, ksid: Ksid) -> Closed:
+        """End our side of a stream."""
+        request = wire.Close(ksid=translate.read_ksid(ksid))
+        answer = self._ask("close", request, self._patience.for_call("close"))
+        self._patience.forget(request.ksid)
+        return translate.read_closed(answer)
+
+    def list_streams(self) -> list[StreamInfo]:
+        """Return the streams that we may use."""
+        answer = self._ask("list_streams", wire.ListStreams(), self._patience.for_call("list_streams"))
+        return translate.read_streams(answer)
+
+    def disconnect(self) -> None:
+        """End this client; its streams live on. `with` does it by itself."""
+        with self._lock:
+            self._caller.close()
+            self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.disconnect()
+
+    def _ask(self, method: str, request: Message, patience: float) -> Any:
+        with self._lock:
+            return self._caller.ask(method, request, patience=patience)

@@ -1,0 +1,359 @@
+"""The channel between two workers: numbers, pieces, attempts, strangers, parcels that come too early or too late."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from qkdbus.contracts.call import Call
+from qkdbus.errors import Unavailable
+from qkdbus.network.model import LinkSettings
+from qkdbus.runtime.settings import Neighbour, Ports
+from qkdbus.wire.qbackend_pb2 import CLASSICAL, QUANTUM, Parcel
+from qkdbus_qbackend import exchange as exchange_module
+from qkdbus_qbackend.channel import PIECE, UNHEARD, Channel, Job, Topic
+from qkdbus_qbackend.exchange import Exchange, Order
+from qkdbus_qbackend.failure import NoKey
+from qkdbus_qbackend.protocols import PROTOCOLS
+from qkdbus_qbackend.switchboard import WAITING_PARCELS, Switchboard, door
+
+LINK = LinkSettings(emulator="ideal", protocol="bbm92")
+PORTS = Ports(north=1, keymanager=2, keysync=3, qbackend=(9001, 9002))
+ALICE = Neighbour(name="Alice", host="10.0.0.1", ports=PORTS, public_key="k" * 40, arbiter=False, link=LINK)
+CAROL = ALICE.model_copy(update={"name": "Carol", "host": "10.0.0.3"})
+JOB = Job("Alice", 1, 2, 3)
+
+
+def pair_of_channels() -> tuple[Channel, Channel, list[Parcel]]:
+    """Alice's channel, Bob's, and what Alice's sent and nobody has delivered yet."""
+    sent: list[Parcel] = []
+    alice = Channel(Job("Bob", 1, 2, 3), "Alice", os.urandom(16), sent.append)
+    return alice, Channel(JOB, "Bob", os.urandom(16), lambda parcel: None), sent
+
+
+async def test_messages_arrive_in_order_by_topic_and_lane() -> None:
+    alice, bob, sent = pair_of_channels()
+    alice.tell(Topic.BATCH, b"seven", 7)
+    alice.tell(Topic.BATCH, b"eight", 8)
+    alice.tell(Topic.DISTIL, b"")
+    alice.tell(Topic.BATCH, b"seven again", 7)
+    for parcel in sent:
+        bob.take(parcel)
+    assert await bob.hear(Topic.BATCH, 8) == b"eight"
+    assert [await bob.hear(Topic.BATCH, 7), await bob.hear(Topic.BATCH, 7)] == [b"seven", b"seven again"]
+    assert await bob.hear(Topic.DISTIL) == b""
+
+
+async def test_a_long_message_travels_in_pieces() -> None:
+    alice, bob, sent = pair_of_channels()
+    long = os.urandom(3 * PIECE + 17)
+    alice.tell(Topic.DISTIL, long)
+    alice.signal(long[:PIECE])
+    assert len(sent) == 5 and max(len(parcel.body) for parcel in sent) < PIECE + 64
+    hearing = asyncio.create_task(bob.hear(Topic.DISTIL))
+    for parcel in sent:
+        bob.take(parcel)
+    assert await hearing == long
+    assert await bob.sense() == long[:PIECE]
+
+
+async def test_the_planes_are_numbered_apart() -> None:
+    alice, _, sent = pair_of_channels()
+    alice.tell(Topic.HELLO, b"a")
+    alice.signal(b"b")
+    alice.signal(b"c")
+    alice.tell(Topic.BATCH, b"d")
+    assert [(p.plane, p.number) for p in sent] == [(CLASSICAL, 0), (QUANTUM, 0), (QUANTUM, 1), (CLASSICAL, 1)]
+
+
+async def test_a_parcel_that_comes_twice_counts_once() -> None:
+    alice, bob, sent = pair_of_channels()
+    alice.tell(Topic.HELLO, b"hello")
+    alice.repeat()
+    alice.tell(Topic.BATCH, b"batch")
+    for parcel in sent:
+        bob.take(parcel)
+        bob.take(parcel)
+    assert await bob.hear(Topic.HELLO) == b"hello"
+    assert await bob.hear(Topic.BATCH) == b"batch"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(bob.hear(Topic.HELLO), 0.01)
+
+
+async def test_a_missing_parcel_ends_the_channel() -> None:
+    alice, bob, sent = pair_of_channels()
+    waiting = asyncio.create_task(bob.hear(Topic.DISTIL))
+    await asyncio.sleep(0)
+    for body in (b"0", b"1", b"2"):
+        alice.tell(Topic.DISTIL, body, 5)
+    bob.take(sent[0])
+    bob.take(sent[2])
+    with pytest.raises(NoKey, match="lost"):
+        await waiting
+    with pytest.raises(NoKey, match="lost"):
+        await bob.hear(Topic.HELLO)
+
+
+async def test_what_was_heard_before_the_end_can_still_be_read() -> None:
+    alice, bob, sent = pair_of_channels()
+    alice.tell(Topic.DISTIL, b"the last word")
+    alice.tell(Topic.BYE, b"qber")
+    for parcel in sent:
+        bob.take(parcel)
+    assert await bob.hear(Topic.DISTIL) == b"the last word"
+    with pytest.raises(NoKey, match="gave up: qber"):
+        await bob.hear(Topic.DISTIL)
+
+
+async def test_another_attempt_of_the_other_end_ends_this_one() -> None:
+    alice, bob, sent = pair_of_channels()
+    alice.tell(Topic.HELLO, b"hello")
+    again = Channel(Job("Bob", 1, 2, 3), "Alice", os.urandom(16), sent.append)
+    again.tell(Topic.HELLO, b"hello again")
+    bob.take(sent[0])
+    bob.take(sent[1])
+    await bob.hear(Topic.HELLO)
+    with pytest.raises(NoKey, match="begun again"):
+        await bob.hear(Topic.HELLO)
+
+
+@pytest.mark.parametrize("body", [b"", b"\x01", b"\x63\0" + bytes(8), b"\xff" * 9])
+async def test_a_parcel_that_cannot_be_read_ends_the_channel_and_nothing_else(body: bytes) -> None:
+    _, bob, _ = pair_of_channels()
+    bob.take(Parcel(body=body, attempt=bytes(16)))
+    with pytest.raises(NoKey, match="cannot be read"):
+        await bob.hear(Topic.HELLO)
+
+
+async def test_an_end_that_says_more_than_anybody_listens_to_is_cut_off() -> None:
+    alice, bob, sent = pair_of_channels()
+    for lane in range(UNHEARD + 1):
+        alice.tell(Topic.BATCH, b"", lane)
+    for parcel in sent:
+        bob.take(parcel)
+    with pytest.raises(NoKey):
+        await bob.hear(Topic.HELLO)
+
+
+class FakeTeller:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Parcel] = []
+
+    def tell(self, method: Any, request: Any) -> None:
+        self.told.append(request)
+
+    def close(self) -> None:
+        pass
+
+
+class Board:
+    """Bob's switchboard with neighbours Alice and Carol, and a clock that stands still."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.counters: Counter[str] = Counter()
+        self.tellers: dict[tuple[str, str], FakeTeller] = {}
+        self.board = Switchboard(
+            "Bob",
+            (ALICE, CAROL),
+            self._connect,
+            monotonic=lambda: self.now,
+            counters=self.counters,
+            own_door="tcp://10.0.0.2:7777",
+        )
+
+    def _connect(self, neighbour: Neighbour, endpoint: str) -> Any:
+        return self.tellers.setdefault((neighbour.name, endpoint), FakeTeller())
+
+    def parcel(self, user: str = "Alice", **fields: Any) -> None:
+        said = {
+            "node": user,
+            "epoch_n": 1,
+            "epoch_r": 2,
+            "job": 3,
+            "attempt": b"a" * 16,
+            "body": bytes([Topic.HELLO, 0]) + bytes(8) + b"hi",
+        }
+        self.board.parcel(Parcel(**{**said, **fields}), Call(user))
+
+
+@pytest.fixture
+def bob() -> Any:
+    return Board()
+
+
+async def test_parcels_wait_for_their_run(bob: Any) -> None:
+    bob.parcel(number=0)
+    bob.parcel(number=1, body=bytes([Topic.BATCH, 0]) + bytes(8) + b"batch")
+    bob.parcel(number=0)
+    assert bob.board.early == 2
+    channel = bob.board.open(JOB, bytes(16))
+    assert await channel.hear(Topic.HELLO) == b"hi" and await channel.hear(Topic.BATCH) == b"batch"
+    assert bob.board.early == 0
+
+
+async def test_parcels_do_not_wait_for_ever(bob: Any) -> None:
+    bob.parcel()
+    bob.now += 11
+    channel = bob.board.open(JOB, bytes(16))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(channel.hear(Topic.HELLO), 0.01)
+    assert bob.counters["parcels_unclaimed"] == 1
+
+
+async def test_only_so_many_parcels_wait(bob: Any) -> None:
+    for number in range(WAITING_PARCELS + 5):
+        bob.parcel(number=number)
+    assert bob.board.early == WAITING_PARCELS and bob.counters["parcels_overflowed"] == 5
+    for job in range(1000, 1600):
+        bob.parcel(job=job)
+    assert bob.board.early <= WAITING_PARCELS + 256
+    for job in range(2000, 2100):
+        bob.parcel(job=job, body=bytes(1 << 20))
+    assert bob.counters["parcels_overflowed"] > 5
+
+
+async def test_a_new_attempt_takes_the_place_of_the_one_that_waits(bob: Any) -> None:
+    bob.parcel(attempt=b"a" * 16)
+    bob.parcel(attempt=b"b" * 16, body=bytes([Topic.HELLO, 0]) + bytes(8) + b"new")
+    channel = bob.board.open(JOB, bytes(16))
+    assert await channel.hear(Topic.HELLO) == b"new"
+
+
+async def test_who_still_speaks_after_the_end_hears_so(bob: Any) -> None:
+    bob.board.open(JOB, b"b" * 16)
+    bob.board.close(JOB)
+    bob.parcel(endpoint="tcp://10.0.0.1:9001")
+    assert bob.board.early == 0 and bob.counters["parcels_late"] == 1
+    (told,) = bob.tellers["Alice", "tcp://10.0.0.1:9001"].told
+    alice = Channel(Job("Bob", 1, 2, 3), "Alice", os.urandom(16), lambda parcel: None)
+    alice.take(told)
+    with pytest.raises(NoKey, match="not known here"):
+        await alice.hear(Topic.HELLO)
+    bob.board.parcel(Parcel(**_fields(told, node="Alice")), Call("Alice"))  # no farewell is answered with another
+    assert len(bob.tellers["Alice", "tcp://10.0.0.1:9001"].told) == 1
+
+
+async def test_who_speaks_to_a_worker_that_has_started_anew_hears_so(bob: Any) -> None:
+    bob.parcel(number=4, endpoint="tcp://10.0.0.1:9001")  # of an exchange that this process never began
+    assert bob.board.early == 0
+    (told,) = bob.tellers["Alice", "tcp://10.0.0.1:9001"].told
+    alice, _, _ = pair_of_channels()
+    alice.take(Parcel(attempt=b"b" * 16, body=bytes([Topic.HELLO, 0]) + bytes(8)))
+    alice.take(told)
+    await alice.hear(Topic.HELLO)
+    with pytest.raises(NoKey, match="begun again"):
+        await alice.hear(Topic.BATCH)
+
+
+def _fields(parcel: Parcel, **other: Any) -> dict[str, Any]:
+    return {**{field.name: value for field, value in parcel.ListFields()}, **other}
+
+
+@pytest.mark.parametrize(
+    ("user", "fields", "counted"),
+    [
+        ("Carol", {"node": "Alice"}, "parcels_of_strangers"),
+        ("Dave", {}, "parcels_of_strangers"),
+        ("Alice", {"attempt": b"short"}, "parcels_malformed"),
+        ("Alice", {"body": bytes((1 << 20) + 1)}, "parcels_malformed"),
+    ],
+)
+async def test_a_strangers_parcel_is_dropped_and_counted(bob: Any, user: str, fields: Any, counted: str) -> None:
+    channel = bob.board.open(JOB, bytes(16))
+    bob.parcel(user, **fields)
+    assert bob.counters[counted] == 1 and bob.board.early == 0
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(channel.hear(Topic.HELLO), 0.01)
+
+
+async def test_a_neighbour_cannot_speak_into_the_exchange_of_another(bob: Any) -> None:
+    channel = bob.board.open(JOB, bytes(16))
+    bob.parcel("Carol")  # the same job number, on Carol's own link
+    assert bob.board.early == 1
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(channel.hear(Topic.HELLO), 0.01)
+
+
+async def test_a_worker_says_where_it_is_answered(bob: Any) -> None:
+    channel = bob.board.open(JOB, bytes(16), endpoint="tcp://10.0.0.1:9001")
+    channel.tell(Topic.HELLO, b"")
+    channel.tell(Topic.READY, b"")
+    told = bob.tellers["Alice", "tcp://10.0.0.1:9001"].told
+    assert [parcel.endpoint for parcel in told] == ["tcp://10.0.0.2:7777"] * 2
+
+
+async def test_the_arbiter_answers_at_the_door_it_was_told_if_that_is_the_neighbours(bob: Any) -> None:
+    channel = bob.board.open(JOB, bytes(16))
+    channel.tell(Topic.HELLO, b"too early")
+    bob.parcel(endpoint="tcp://203.0.113.5:80")
+    channel.tell(Topic.HELLO, b"still nowhere")
+    assert not bob.tellers and bob.counters["parcels_without_way"] == 2
+    bob.parcel(number=1, endpoint="tcp://10.0.0.1:9002")
+    channel.tell(Topic.HELLO, b"now")
+    assert list(bob.tellers) == [("Alice", "tcp://10.0.0.1:9002")]
+
+
+def test_only_the_port_of_a_door_is_believed() -> None:
+    assert door(ALICE, "tcp://203.0.113.5:9002") == "tcp://10.0.0.1:9002"
+    assert door(ALICE, "tcp://10.0.0.1:9003") == door(ALICE, "") == door(ALICE, "ipc:///etc") == ""
+
+
+async def test_a_message_that_comes_in_the_turn_of_a_repeat_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time-out and a message in one turn of the loop: the exchange used to wait for the message for ever."""
+    monkeypatch.setattr(exchange_module, "REPEAT", 0.02)
+    _, arbiter, _ = pair_of_channels()
+    follower = Channel(Job("Bob", 1, 2, 3), "Alice", os.urandom(16), arbiter.take)
+
+    class NoEmulator:
+        name = "ideal"
+
+        def line(self, role: Any, peer: str, name: Any) -> Any:
+            raise Unavailable("got so far")
+
+    order = Order(True, 64, PROTOCOLS["bbm92"], LINK)
+    follower.tell(Topic.HELLO, bytes(16) + b"bbm92 ideal")
+    forming = asyncio.create_task(Exchange(order, arbiter, NoEmulator(), os.urandom).form())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.0199 - 0.0005, follower.tell, Topic.READY, b"")
+    time.sleep(0.05)  # both are due when the loop looks again
+    with pytest.raises(Unavailable, match="got so far"):
+        await asyncio.wait_for(forming, 1.0)
+
+
+async def test_a_lost_parcel_costs_an_exchange_and_not_the_worker(workers: Any) -> None:
+    both = workers(patience=1.0)
+    dropped: list[Parcel] = []
+
+    def drop_one(parcel: Any) -> Any:
+        if parcel.number == 3 and not dropped:
+            dropped.append(parcel)
+            return None
+        return parcel
+
+    both.bob.wire.pass_on = drop_one
+    answers = await both.exchange(2000, 1)
+    assert dropped and all(answer.failure for answer in answers)
+    ours, theirs = await both.exchange(2000, 2)
+    assert ours.block.bits == theirs.block.bits != b""
+
+
+async def test_the_first_words_are_said_again_until_there_is_a_connection(workers: Any) -> None:
+    both = workers()
+    both.alice.wire.up = both.bob.wire.up = False
+    exchange = asyncio.create_task(both.exchange(64))
+    await asyncio.sleep(0.1)
+    both.bob.wire.up = True
+    await asyncio.sleep(0.1)
+    both.alice.wire.up = True
+    ours, theirs = await exchange
+    assert ours.block.bits == theirs.block.bits != b""
