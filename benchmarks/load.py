@@ -49,13 +49,15 @@ class Job(TypedDict):
     count: int
     in_flight: int
     seconds: float
+    ours: bool  # the key manager answers, whose keys are to be looked at; else the echo
 
 
 class Generator:
     """One caller of one stream. Keeps the answers' bodies as they came and reads them after the time is over."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], job: Job) -> None:
-        self._in_flight, self._seconds, self._many = job["in_flight"], job["seconds"], bool(job["count"])
+        self._in_flight, self._seconds, self._ours = job["in_flight"], job["seconds"], job["ours"]
+        self._many = bool(job["count"])
         self._ksid = bytes.fromhex(job["ksid"])
         request = GetKeys(ksid=self._ksid, count=job["count"]) if self._many else GetKey(ksid=self._ksid)
         self._body = request.SerializeToString()
@@ -85,7 +87,8 @@ class Generator:
         while self._waiting:
             self._take(self._receive(time.monotonic() + GIVE_UP))
         self._settle()
-        return {"calls": in_time, "repeats": self._repeats, **self._latency(in_time), **self._keys(in_time)}
+        keys = self._keys() if self._ours else {}
+        return {"calls": in_time, "repeats": self._repeats, "latencies": self._quantiles(in_time), **keys}
 
     def _go_on(self, ends: float) -> int:
         """The loop that is timed: an answer comes, the next call goes. Returns how many answers came in time."""
@@ -138,29 +141,23 @@ class Generator:
         self._socket.send_multipart([b"", PROTOCOL, self._head.SerializeToString(), asked])
         self._receive(time.monotonic() + GIVE_UP)
 
-    def _latency(self, calls: int) -> dict[str, Any]:
+    def _quantiles(self, calls: int) -> list[float]:
         told = sorted(self._latencies[:calls])
         step = max(1, len(told) // QUANTILES)
-        return {"latencies": [round(seconds, 7) for seconds in told[step // 2 :: step]]}
+        return [round(seconds, 7) for seconds in told[step // 2 :: step]]
 
-    def _keys(self, in_time: int) -> dict[str, Any]:
-        """Say which indices came, how many in time, and what their bits are, in a digest."""
+    def _keys(self) -> dict[str, Any]:
+        """Say which indices came, and what their bits are, in a digest over the order of index."""
         kind = Keys if self._many else Key
-        answers = [kind.FromString(body) for body in self._bodies]
-        failed = next((answer for answer in answers if answer.status), None)
-        if failed is not None:
-            return {"failed": f"status {failed.status}: {failed.reason}"}
-        sizes = [answer.count if isinstance(answer, Keys) else 1 for answer in answers]
-        digest, after = hashlib.sha256(), 0
-        order = sorted(range(len(answers)), key=lambda place: answers[place].index)
-        for place in order:
-            answer = answers[place]
-            if place != order[0] and answer.index != after:
-                return {"failed": f"index {answer.index} came where {after} was due"}
-            after = answer.index + sizes[place]
+        answers = sorted((kind.FromString(body) for body in self._bodies), key=lambda answer: answer.index)
+        first = after = answers[0].index
+        digest = hashlib.sha256()
+        for answer in answers:
+            if answer.status or answer.index != after:
+                raise SystemExit(f"status {answer.status}, index {answer.index}, {after} was due: {answer.reason}")
+            after += answer.count if isinstance(answer, Keys) else 1
             digest.update(answer.keys if isinstance(answer, Keys) else answer.key)
-        first = answers[order[0]].index if order else 0
-        return {"keys": sum(sizes[:in_time]), "first": first, "count": sum(sizes), "digest": digest.hexdigest()}
+        return {"first": first, "count": after - first, "digest": digest.hexdigest()}
 
 
 def call() -> None:
@@ -175,7 +172,7 @@ def call() -> None:
 
 
 def echo() -> None:
-    """Be the bare echo until killed: {"endpoint", "server_secret" (or ""), "count" of keys a call} on stdin, "ready"."""
+    """Be the bare echo until killed: {"endpoint", "server_secret", "count" of keys a call} on stdin; says where it is."""
     asked = json.loads(sys.stdin.readline())
     body = Key(index=1 << 20, key=bytes(32)).SerializeToString()
     if asked["count"]:
@@ -186,7 +183,7 @@ def echo() -> None:
         socket.setsockopt(zmq.CURVE_SERVER, 1)
         socket.setsockopt(zmq.CURVE_SECRETKEY, asked["server_secret"].encode())
     socket.bind(asked["endpoint"])
-    print("ready", flush=True)
+    print(socket.getsockopt_string(zmq.LAST_ENDPOINT), flush=True)
     while True:
         identity, empty, protocol, head, _ = socket.recv_multipart()
         socket.send_multipart([identity, empty, protocol, head, body])

@@ -131,8 +131,7 @@ class Stock:
             got = bob.get_keys(stream.ksid, min(AT_ONCE, first + count - at))
             if got.status != Status.SUCCESSFUL or got.index != at:
                 raise Failed(f"at Bob index {got.index} came where {at} was due: {got.status.name} {got.reason}")
-            for key in got.keys:
-                digest.update(key)
+            digest.update(b"".join(got.keys))
             at += len(got.keys)
         return digest.hexdigest()
 

@@ -114,6 +114,13 @@ def _overwrite(file: Path) -> None:
         os.fsync(out.fileno())
 
 
+def wipe(file: Path) -> None:
+    """Overwrite a file and remove it; nothing happens when it is not there."""
+    if file.is_file() and not file.is_symlink():
+        _overwrite(file)
+    file.unlink(missing_ok=True)
+
+
 def remove_if_empty(where: Path) -> None:
     """Remove a folder unless something is in it."""
     with suppress(OSError):

@@ -139,7 +139,7 @@ class Door:
         self._thread.join(5)
 
     @property
-    def keys(self) -> dict[str, str]:
+    def keys(self) -> dict[str, Any]:
         return {
             "server_key": self.server_pair.public,
             "public_key": self.app_pair.public,

@@ -88,7 +88,7 @@ def test_what_cannot_be_granted_raises(door: Door) -> None:
 
 def test_a_stranger_hears_nothing(door: Door) -> None:
     pair = KeyPair.new()
-    keys = {"server_key": door.server_pair.public, "public_key": pair.public, "secret_key": pair.secret}
+    keys = {**door.keys, "public_key": pair.public, "secret_key": pair.secret}
     with Client.at(door.endpoint, **keys, patience=0.6) as stranger, pytest.raises(Silent):
         stranger.open_connect("app1@Alice", "app2@Bob")
     assert door.manager.opened == []
