@@ -106,6 +106,17 @@ async def test_a_notice_is_carried_out_and_not_answered(bench: Bench) -> None:
     assert bench.echo.calls["note"] == 1
 
 
+async def test_a_notice_waits_a_moment_for_a_peer_that_is_just_starting(bench: Bench) -> None:
+    bench.server.close()
+    asker = bench.asker()
+    asker.tell("note", Event())
+    asker.tell("note", Event())
+    await asyncio.sleep(0.2)
+    bench.serve()
+    await asker.ask("echo", Event())
+    assert bench.echo.calls["note"] == 2
+
+
 async def test_any_req_socket_can_call_with_three_frames(bench: Bench) -> None:
     socket = bench.context.socket(zmq.REQ)
     socket.connect(bench.endpoint)

@@ -19,6 +19,7 @@ from ..errors import QkdbusError, Refused, Silent
 from ..wire.head_pb2 import Head
 from .curve import KeyPair, secure_client
 from .frames import PROTOCOL, raise_for, split
+from .notices import Notices
 from .pump import Pump
 from .sockets import dealer
 
@@ -64,6 +65,7 @@ class Asker:
             secure_client(self._socket, pair, server_key)
         self._socket.connect(endpoint)
         self._pump = Pump(self._socket, self._drain)
+        self._notices = Notices(self._socket, self._pump.nudge, monotonic)
 
     async def ask(self, method: str, request: Message, *, patience: float | None = None, trace: bytes = b"") -> Message:
         """Call `method` and return its answer.
@@ -90,19 +92,14 @@ class Asker:
             self._waiting.pop(number, None)
 
     def tell(self, method: str, request: Message) -> None:
-        """Send a notice. Nobody answers; it is dropped when the peer is not connected."""
-        head = Head(method=method)
-        try:
-            frames = [b"", PROTOCOL, head.SerializeToString(), request.SerializeToString()]
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
-            self._pump.nudge()
-        except zmq.Again:
-            pass
+        """Send a notice. Nobody answers; it is dropped when the peer is not connected within a second."""
+        self._notices.send([b"", PROTOCOL, Head(method=method).SerializeToString(), request.SerializeToString()])
 
     def close(self) -> None:
         """Close the socket; calls still waiting end as Silent."""
         if self._timer is not None:
             self._timer.cancel()
+        self._notices.close()
         self._pump.close()
         self._socket.close(linger=0)
         for waiting in self._waiting.values():

@@ -46,15 +46,15 @@ def command(ctx: click.Context, file: Path, name: str | None, timeout: float, as
         result = Local(ctx.obj, say.progress, spare).deploy(network, timeout)
     finally:
         spare.abandon()
-    finish(ctx, result, as_json)
+    finish(ctx, result, as_json, "nothing changed, ")
 
 
-def finish(ctx: click.Context, result: Deployed, as_json: bool) -> None:
+def finish(ctx: click.Context, result: Deployed, as_json: bool, no_change: str = "") -> None:
     """Say how a deploy or a start ended; exit code 1 when a service is not ready."""
     if as_json:
         say.data({"ready": not result.unready, **asdict(result)})
     elif not result.unready:
-        say.answer(_success(result))
+        say.answer(_success(result, no_change))
     for service in result.unready:
         say.failure(f"{service.node}: {service.program} is not ready: {service.reason}")
         for line in service.log or ("(it logged nothing)",):
@@ -85,9 +85,9 @@ def _notices(network: Network) -> list[str]:
     return notices
 
 
-def _success(result: Deployed) -> str:
+def _success(result: Deployed, no_change: str) -> str:
     if not result.changed and not result.removed:
-        return f"{result.network}: nothing changed, all {say.count(result.services, 'service')} ready"
+        return f"{result.network}: {no_change}{say.count(result.services, 'service')} ready"
     done = f"{say.count(len(result.changed), 'node')} started"
     if result.removed:
         done += f", {', '.join(result.removed)} removed"

@@ -41,7 +41,7 @@ def _client(home: Path, node: str, network: str | None, credential: Path | None)
     return Client(node, network=nodes.choose_by_node(home, node, network), home=home)
 
 
-class _Ksid(click.ParamType):
+class _Ksid(click.ParamType):  # type: ignore[type-arg]  # generic only in late versions of click
     name = "ksid"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> uuid.UUID:

@@ -26,7 +26,7 @@ from .waiting import bounded
 
 PEER_PATIENCE = 1.0  # s that the key managers get to agree, however short the stream's Timeout
 TAKEN_PATIENCE = 2.0  # s during which the other end may still be closing the KSID's last stream
-DOWN_LOOKS, DOWN_PAUSE = 10, 0.1  # looks, and s between them, at a link whose ends have not met yet
+DOWN_LOOKS, DOWN_PAUSE = 30, 0.1  # looks, and s between them, at a link whose ends have not met yet
 
 
 class Opening:

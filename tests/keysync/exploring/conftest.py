@@ -154,6 +154,12 @@ class Lab:
     def do_close(self, oid: bytes) -> None:
         self.end.close_stream(oid, NOW)
 
+    def do_unlink(self, oid: bytes) -> None:
+        """Half of a close: the row goes, nothing is decided or said about it."""
+        row = self.end.tables.open(oid)
+        self.end.tables.delete_open(oid)
+        self.end.material.wipe_stream(row.sid)
+
     def do_take(self, oid: bytes, low: int, done: tuple[int, ...]) -> bytes:
         pairs = [number for index in done for number in (index, 1)]
         taken = self.end.take(wire.Take(oid=oid, low=low, done=pairs, max_bytes=1 << 20))
@@ -497,8 +503,10 @@ class World:
 
     # --- invariants
 
-    def check(self, state: State) -> State:
-        """Check I1, I2, I3, I5; return the state with what is now known about chunks."""
+    def check(self, state: State, *, rest: bool = False) -> State:
+        """Check I1, I2, I3, I5, and I7 the other way round; return the state with what is now known about chunks."""
+        if self.facts(state)[ALICE].epoch.n > 1 and not state.lost_by and not state.put_back:
+            raise Broken("I7: a new epoch without need")
         truth = {(sid, index): bits for sid, index, bits in state.truth}
         known = len(truth)
         for side, facts in enumerate(self.facts(state)):
@@ -510,23 +518,24 @@ class World:
             for seq, index, bits, available in facts.chunks:
                 if available and truth.setdefault((facts.sid(seq), index), bits) != bits:
                     raise Broken("I1: two keys for one index")
-            self._check_dense(state, side, facts)
+            if rest or not state.put_back:
+                self._check_dense(state, side, facts)
         for side in (ALICE, BOB):
             for sid, index, bits in state.delivered[side]:
                 if truth.setdefault((sid, index), bits) != bits:
                     raise Broken("I1: two keys for one index")
-        self._check_names(state, truth)
+        self._check_names(state, truth, pools=rest or not state.put_back)
         if len(truth) == known:
             return state
         return replace(state, truth=frozenset((sid, index, bits) for (sid, index), bits in truth.items()))
 
-    def _check_names(self, state: State, truth: dict[tuple[Sid, int], bytes]) -> None:
+    def _check_names(self, state: State, truth: dict[tuple[Sid, int], bytes], *, pools: bool) -> None:
         names: dict[bytes, tuple[Sid, int]] = {}
         for name, bits in truth.items():
             for piece in _pieces(bits):
                 if names.setdefault(piece, name) != name:
                     raise Broken("I2: the same bits under two names")
-        if state.put_back:
+        if not pools:
             return
         given = {piece for side in (0, 1) for _, _, bits in state.delivered[side] for piece in _pieces(bits)}
         for facts in self.facts(state):
@@ -535,8 +544,6 @@ class World:
                     raise Broken("I2: delivered bits are in a pool")
 
     def _check_dense(self, state: State, side: int, facts: Facts) -> None:
-        if state.put_back:
-            return
         readers = {reader.oid: reader for reader in state.readers[side]}
         for row in facts.opens:
             stream = next((s for s in facts.streams if s.sid == row.sid), None)
@@ -614,10 +621,7 @@ class World:
             raise Broken("I4: the ends differ")
         if a.epoch in began.lost_in:
             raise Broken("I7: a store was lost and the epoch went on")
-        if not (began.lost_in or began.put_back) and a.epoch != self.facts(began)[0].epoch and self.facts(began)[0].fid:
-            raise Broken("I7: a new epoch without need")
-        state = replace(state, put_back=())
-        self.check(state)
+        self.check(state, rest=True)
         for side, facts in enumerate((a, f)):
             given = {piece for _, _, bits in state.delivered[side] for piece in _pieces(bits)}
             for place, bits in _places(facts):

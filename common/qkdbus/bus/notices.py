@@ -1,0 +1,62 @@
+"""Notices on their way: kept for a moment while the peer is not connected yet, in order, and then dropped.
+
+Two processes that start together speak before their connection stands. Without this, their first words would be lost
+and come again only with the next retransmission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import zmq
+
+KEPT_FOR = 1.0  # s
+KEPT = 256  # notices; the oldest go first
+TRY_AGAIN = 0.02  # s
+
+
+class Notices:
+    """Sends through a DEALER that refuses (EAGAIN) while nobody is connected."""
+
+    def __init__(
+        self, socket: zmq.Socket[bytes], sent: Callable[[], None], monotonic: Callable[[], float]
+    ) -> None:
+        self._socket, self._sent, self._monotonic = socket, sent, monotonic
+        self._waiting: deque[tuple[float, list[bytes]]] = deque(maxlen=KEPT)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, frames: list[bytes]) -> None:
+        """Send now, or as soon as somebody is connected, if that is soon."""
+        if self._waiting or not self._through(frames):
+            self._waiting.append((self._monotonic() + KEPT_FOR, frames))
+            self._schedule()
+
+    def close(self) -> None:
+        """Forget what has not been sent."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _schedule(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TRY_AGAIN, self._again)
+
+    def _again(self) -> None:
+        self._timer = None
+        now = self._monotonic()
+        while self._waiting:
+            ends, frames = self._waiting[0]
+            if ends > now and not self._through(frames):
+                self._schedule()
+                return
+            self._waiting.popleft()
+
+    def _through(self, frames: list[bytes]) -> bool:
+        try:
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        self._sent()
+        return True
