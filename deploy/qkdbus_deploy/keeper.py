@@ -119,18 +119,15 @@ class Keeper:
             self._died(name, kept)
 
     def _bury(self) -> None:
-        died = [name for name, kept in self._kept.items() if kept.mark is not None and not kept.mark.alive()]
-        for name in died:
-            self._died(name, self._kept[name])
-        if died:
+        for name, kept in self._kept.items():
+            if kept.mark is not None and not kept.mark.alive():
+                self._died(name, kept)
+        reaped = False
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                reaped = True
+        if reaped:
             self._end_orphans()
-        while True:
-            try:
-                pid, _status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
 
     def _died(self, name: str, kept: Kept) -> None:
         os.close(kept.handle)

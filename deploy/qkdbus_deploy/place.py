@@ -90,6 +90,13 @@ def remove_node(directory: Path, run: Path) -> None:
         remove_if_empty(run.parent)
 
 
+def remove_sockets(run: Path) -> None:
+    """Remove what a node that was stopped has left in the folder of its sockets (ZeroMQ leaves its own there)."""
+    for file in run.glob("*"):
+        if file.is_socket():
+            file.unlink(missing_ok=True)
+
+
 def remove_network(directory: Path) -> None:
     """Take the rest of a network off the disk, when its nodes are."""
     for file in [directory / "client.json", *(directory / CLIENTS).glob("*")]:

@@ -73,6 +73,7 @@ def state(network: Path) -> tuple[Mark | None, dict[str, NodeState]]:
 
 def _replace(file: Path, value: object) -> None:
     temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.touch(0o600)
     temporary.write_text(json.dumps(value))
     temporary.replace(file)
 

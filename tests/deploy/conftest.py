@@ -19,6 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
+from qkdbus_deploy.status import look
+
 HERE = Path(__file__).parent
 MARK = "QKDBUS_TEST_RUN"
 
@@ -29,6 +31,7 @@ class Machine:
 
     home: Path
     mark: str
+    said: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -65,13 +68,17 @@ class Machine:
     def deploy(self, name: str, nodes: int = 2, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
         return self.run("deploy", str(self.file(name, nodes, **more)), code=code)
 
+    def status(self, network: str = "net") -> dict[str, Any]:
+        """Return what `qkdbus status --json` would, without the cost of starting it."""
+        return look(self.home / network, patience=0.3).plain()
+
     def layer(self, network: str, node: str, layer: str) -> Any:
-        [found] = [n for n in self.json("status", network)["nodes"] if n["node"] == node]
+        [found] = [n for n in self.status(network)["nodes"] if n["node"] == node]
         [one] = [one for one in found["layers"] if one["layer"] == layer]
         return one
 
     def node(self, network: str, node: str) -> Any:
-        [found] = [n for n in self.json("status", network)["nodes"] if n["node"] == node]
+        [found] = [n for n in self.status(network)["nodes"] if n["node"] == node]
         return found
 
     def processes(self) -> list[psutil.Process]:
@@ -83,6 +90,17 @@ class Machine:
 def machine() -> Iterator[Machine]:
     folder = Path(tempfile.mkdtemp(prefix="qkdbus-"))
     found = Machine(folder / "home", uuid.uuid4().hex)
+    yield found
+    _end(found)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Machine]:
+    """A machine whose network `net` of three nodes runs: only to be looked at."""
+    folder = Path(tempfile.mkdtemp(prefix="qkdbus-"))
+    found = Machine(folder / "home", uuid.uuid4().hex)
+    found.said = found.deploy("net", 3).stdout
     yield found
     _end(found)
     shutil.rmtree(folder, ignore_errors=True)

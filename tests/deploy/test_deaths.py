@@ -22,7 +22,7 @@ def net(machine: Any) -> Any:
 
 
 def warm_parent(machine: Any) -> int:
-    return int(machine.json("status", "net")["warm_parent"])
+    return int(machine.status("net")["warm_parent"])
 
 
 def pids(machine: Any, node: str) -> dict[str, int]:
@@ -60,7 +60,7 @@ def test_a_killed_supervisord_takes_its_services_along_and_comes_back_with_them(
     os.kill(before["supervisord"], signal.SIGKILL)
     until(lambda: not any(psutil.pid_exists(pid) and _alive(pid) for pid in before.values()), "all have died")
     until(lambda: net.node("net", "N0")["state"] == "running", "it is back")
-    until(lambda: net.json("status", "net")["state"] == "ready", "all ready")
+    until(lambda: net.status("net")["state"] == "ready", "all ready")
     assert not set(before.values()) & set(pids(net, "N0").values())
     assert net.node("net", "N0")["restarts"] == 1
 
@@ -68,16 +68,16 @@ def test_a_killed_supervisord_takes_its_services_along_and_comes_back_with_them(
 def test_without_its_warm_parent_a_network_goes_on_and_start_mends_it(net: Any, until: Until) -> None:
     before = pids(net, "N0"), pids(net, "N1")
     os.kill(warm_parent(net), signal.SIGKILL)
-    until(lambda: net.json("status", "net")["warm_parent"] is None, "it has died")
+    until(lambda: net.status("net")["warm_parent"] is None, "it has died")
     assert (pids(net, "N0"), pids(net, "N1")) == before
     assert "its warm parent is gone" in net.run("status", "net").stderr
     os.kill(before[0]["supervisord"], signal.SIGKILL)
     until(lambda: net.node("net", "N0")["state"] == "stopped", "nobody restarts it")
     net.run("start", "net")
-    assert net.json("status", "net")["state"] == "ready"
+    assert net.status("net")["state"] == "ready"
     assert pids(net, "N1") == before[1]  # adopted as it was
     os.kill(before[1]["supervisord"], signal.SIGKILL)  # and kept as if it were its own
-    until(lambda: net.json("status", "net")["state"] == "ready" and pids(net, "N1") != before[1], "it is back")
+    until(lambda: net.status("net")["state"] == "ready" and pids(net, "N1") != before[1], "it is back")
 
 
 def test_a_network_without_its_warm_parent_can_be_destroyed(net: Any) -> None:
@@ -90,14 +90,16 @@ def test_sigterm_to_the_warm_parent_stops_the_network(net: Any, until: Until) ->
     os.kill(warm_parent(net), signal.SIGTERM)
     until(lambda: not net.processes(), "nothing runs")
     net.run("start", "net")
-    assert net.json("status", "net")["state"] == "ready"
+    assert net.status("net")["state"] == "ready"
 
 
 def test_what_a_foreign_program_has_started_dies_with_its_supervisord(machine: Any, until: Until) -> None:
     script = machine.home.parent / "foreign.sh"
     script.write_text("#!/bin/sh\nsleep 1000 &\nexec sleep 2000\n")
     script.chmod(0o700)
-    machine.run("deploy", str(machine.file("net", 2, layers={"dispatcher": {"run": str(script)}})), "--timeout", "1", code=1)
+    machine.run(
+        "deploy", str(machine.file("net", 2, layers={"dispatcher": {"run": str(script)}})), "--timeout", "1", code=1
+    )
 
     def sleepers() -> list[Any]:
         return [process for process in machine.processes() if process.name() == "sleep"]
@@ -118,23 +120,24 @@ def test_a_pid_that_is_another_process_now_is_not_taken_for_a_supervisord(net: A
     net.run("stop", "net")
     mine = os.getpid()
     (net.home / "net" / "N0" / "supervisord.pid").write_text(f"{mine}\n1\nabc\n")
-    assert net.json("status", "net")["state"] == "stopped"
+    assert net.status("net")["state"] == "stopped"
     net.run("destroy", "net")  # and the test lives on to tell
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_a_supervisord_still_comes_back(net: Any, until: Until) -> None:
     for _ in range(2):
         now = net.node("net", "N1")["pid"]
         os.kill(now, signal.SIGKILL)
         until(lambda now=now: net.node("net", "N1")["pid"] not in (None, now), "it is back")  # type: ignore[misc]
-    until(lambda: net.json("status", "net")["state"] == "ready", "all ready")
+    until(lambda: net.status("net")["state"] == "ready", "all ready")
 
 
-def test_the_warm_parent_has_one_thread_and_few_open_files(net: Any) -> None:
-    process = psutil.Process(warm_parent(net))
+def test_the_warm_parent_has_one_thread_and_few_open_files(running: Any) -> None:
+    process = psutil.Process(warm_parent(running))
     assert process.num_threads() == 1
     assert process.num_fds() < 15
-    log = (net.home / "net" / ".warm" / "warm.log").read_text().splitlines()
+    log = (running.home / "net" / ".warm" / "warm.log").read_text().splitlines()
     assert {json.loads(line)["event"] for line in log} == {"started"}
 
 

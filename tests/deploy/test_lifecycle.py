@@ -23,10 +23,9 @@ def sockets_below(*folders: Path) -> list[Path]:
     ]
 
 
-def test_a_deploy_ends_when_every_service_is_ready(machine: Any) -> None:
-    said = machine.deploy("net", 3)
-    assert "3 nodes started, 12 services ready" in said.stdout
-    status = machine.json("status", "net")
+def test_a_deploy_ends_when_every_service_is_ready(running: Any) -> None:
+    assert "3 nodes started, 12 services ready" in running.said
+    status = running.json("status", "net")
     assert status["state"] == "ready"
     layers = [layer for node in status["nodes"] for layer in node["layers"]]
     assert len(layers) == 12
@@ -35,22 +34,33 @@ def test_a_deploy_ends_when_every_service_is_ready(machine: Any) -> None:
         assert layer["restarts"] == 0 and 0 <= layer["uptime"] < 60
 
 
-def test_status_shows_links_and_streams(machine: Any) -> None:
-    machine.deploy("net")
-    status = machine.json("status", "net")
+def test_status_shows_links_and_streams(running: Any) -> None:
+    status = running.status("net")
     [link] = [link for link in status["links"] if link["node"] == "N0"]
     assert (link["peer"], link["protocol"], link["key_rate"]) == ("N1", "e91-same-bases", 1500)
     assert {stream["ksid"] for stream in status["streams"]} == {"11" * 16}
-    text = machine.run("status").stdout
-    assert "net: ready, 2 nodes" in text and "N0 - N1" in text and "11" * 16 in text
+    text = running.run("status").stdout
+    assert "net: ready, 3 nodes" in text and "N0 - N1" in text and "11" * 16 in text
 
 
-def test_everything_it_writes_is_private(machine: Any) -> None:
-    machine.deploy("net")
-    for path in machine.home.rglob("*"):
+def test_everything_it_writes_is_private(running: Any) -> None:
+    for path in running.home.rglob("*"):
         wanted = 0o700 if path.is_dir() else 0o600
-        if not path.is_socket() and path.suffix != ".pid":
+        if not path.is_socket():
             assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+def test_a_second_deploy_of_the_same_file_changes_nothing(running: Any) -> None:
+    before = {process.pid for process in running.processes()}
+    assert "nothing changed" in running.deploy("net", 3).stdout
+    assert {process.pid for process in running.processes()} == before
+
+
+@pytest.mark.parametrize("arguments", [["stop", "nte"], ["start", "net", "N7"], ["stop", "net", "N0", "keysink"]])
+def test_a_wrong_name_gets_what_there_is(running: Any, arguments: list[str]) -> None:
+    said = running.run(*arguments, code=2).stderr
+    assert "did you mean" in said or "there are N0, N1, N2" in said
+    assert "Traceback" not in said
 
 
 def test_destroy_leaves_no_process_no_socket_and_no_file(machine: Any) -> None:
@@ -77,24 +87,17 @@ def test_destroy_wipes_keys_before_it_removes_them(machine: Any) -> None:
 def test_a_node_alone_is_destroyed(machine: Any) -> None:
     machine.deploy("net")
     machine.run("destroy", "net", "N1")
-    assert [node["node"] for node in machine.json("status", "net")["nodes"]] == ["N0"]
+    assert [node["node"] for node in machine.status("net")["nodes"]] == ["N0"]
     assert not (machine.home / "net" / "N1").exists()
-    assert machine.json("status", "net")["state"] == "ready"
-
-
-def test_a_second_deploy_of_the_same_file_changes_nothing(machine: Any) -> None:
-    machine.deploy("net")
-    before = {process.pid for process in machine.processes()}
-    assert "nothing changed" in machine.deploy("net").stdout
-    assert {process.pid for process in machine.processes()} == before
+    assert machine.status("net")["state"] == "ready"
 
 
 def test_a_changed_file_restarts_the_nodes_that_it_concerns(machine: Any) -> None:
     machine.deploy("net", 3)
-    before = {node["node"]: node["pid"] for node in machine.json("status", "net")["nodes"]}
+    before = {node["node"]: node["pid"] for node in machine.status("net")["nodes"]}
     links = [{"between": ["N0", "N1"], "block_bits": 2048}]
     machine.deploy("net", 3, links=links)
-    after = {node["node"]: node["pid"] for node in machine.json("status", "net")["nodes"]}
+    after = {node["node"]: node["pid"] for node in machine.status("net")["nodes"]}
     assert [name for name in before if before[name] != after[name]] == ["N0", "N1"]
 
 
@@ -110,16 +113,16 @@ def test_a_node_that_left_the_file_is_removed(machine: Any) -> None:
     machine.deploy("net", 3)
     assert "N2 removed" in machine.deploy("net", 2).stdout
     assert not (machine.home / "net" / "N2").exists()
-    assert len(machine.json("status", "net")["nodes"]) == 2
+    assert len(machine.status("net")["nodes"]) == 2
 
 
 def test_stop_and_start_of_a_network(machine: Any) -> None:
     machine.deploy("net")
     machine.run("stop", "net")
     assert machine.processes() == [] and sockets_below(machine.home) == []
-    assert machine.json("status", "net")["state"] == "stopped"
+    assert machine.status("net")["state"] == "stopped"
     assert "2 nodes started" in machine.run("start", "net").stdout
-    assert machine.json("status", "net")["state"] == "ready"
+    assert machine.status("net")["state"] == "ready"
     assert "nothing changed" in machine.deploy("net").stdout
 
 
@@ -130,7 +133,7 @@ def test_stop_and_start_of_a_node(machine: Any) -> None:
     assert machine.node("net", "N1")["state"] == "stopped"
     assert machine.node("net", "N0")["pid"] == other
     machine.run("start", "net", "N1")
-    assert machine.json("status", "net")["state"] == "ready"
+    assert machine.status("net")["state"] == "ready"
 
 
 def test_stop_and_start_of_one_layer(machine: Any) -> None:
@@ -154,7 +157,7 @@ def test_two_networks_at_once_do_not_disturb_each_other(machine: Any) -> None:
     assert len(ports[0]) == len(set(ports[0])) == 12
     assert not set(ports[0]) & set(ports[1])
     machine.run("destroy", "one")
-    assert machine.json("status", "two")["state"] == "ready"
+    assert machine.status("two")["state"] == "ready"
     assert set(json.loads((machine.home / "ports.json").read_text())) == {"two"}
     assert "which network" not in machine.run("status").stdout
 
@@ -178,7 +181,7 @@ def test_a_home_with_a_long_path_has_its_sockets_elsewhere(deep_machine: Any) ->
     [run] = [Path(line.split(": ", 1)[1]) for line in text.splitlines() if line.startswith("run: ")]
     assert not run.is_relative_to(deep_machine.home) and sockets_below(run)
     assert stat.S_IMODE(run.stat().st_mode) == 0o700
-    assert deep_machine.json("status", "net")["state"] == "ready"
+    assert deep_machine.status("net")["state"] == "ready"
     deep_machine.run("destroy", "net")
     assert not run.exists() and deep_machine.processes() == []
 
@@ -191,9 +194,10 @@ def test_ctrl_c_in_a_deploy_leaves_nothing_running(machine: Any, until: Until) -
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
     assert machine.processes() == []
-    assert not (machine.home / "net").exists() or machine.json("status", "net")["state"] == "stopped"
+    assert not (machine.home / "net").exists() or machine.status("net")["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_anything_runs_leaves_nothing(machine: Any, until: Until) -> None:
     file = machine.file("net", 2)
     for delay in (0.05, 0.2, 0.35):
@@ -215,6 +219,7 @@ def test_a_service_that_is_never_ready_is_named_with_its_reason(machine: Any) ->
     assert machine.json("deploy", str(file), "--timeout", "1", code=1)["unready"][0]["layer"] == "keysync"
 
 
+@pytest.mark.slow
 def test_a_service_in_a_crash_loop_is_named_with_its_log(machine: Any) -> None:
     file = machine.file("net", 2)
     make_it_wait(machine, file, "crash")
@@ -225,13 +230,6 @@ def test_a_service_in_a_crash_loop_is_named_with_its_log(machine: Any) -> None:
     assert "told to crash" in said.stderr
     starts = machine.run("logs", "N1", "supervisord", "-n", "1000").stdout.count("spawned: 'keysync'")
     assert 5 <= starts <= 7  # at once, at once, and then more and more slowly
-
-
-@pytest.mark.parametrize("arguments", [["stop", "nte"], ["start", "net", "N7"], ["stop", "net", "N0", "keysink"]])
-def test_a_wrong_name_gets_the_nearest_right_one(machine: Any, arguments: list[str]) -> None:
-    machine.deploy("net")
-    said = machine.run(*arguments, code=2).stderr
-    assert "did you mean" in said and "Traceback" not in said
 
 
 def test_a_broken_file_starts_nothing(machine: Any, until: Until) -> None:

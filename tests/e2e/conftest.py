@@ -23,6 +23,7 @@ from qkdbus_deploy.drivers.local import Local
 from qkdbus_deploy.sandbox import Sandbox, sandbox
 from qkdbus_deploy.status import LinkStatus, NetworkStatus
 
+QKDBUS = (sys.executable, "-c", "from qkdbus_deploy.cli import main; main(prog_name='qkdbus')")
 _numbers = itertools.count(1)
 GOOD = (Status.SUCCESSFUL, Status.SUCCESSFUL_NO_PEER)
 
@@ -126,8 +127,12 @@ class Net:
 
     def pids(self) -> dict[tuple[str, str], int]:
         """Process of each program: (node, layer) -> pid; `supervisord` is one of them."""
+        return self.pids_of(self.status())
+
+    @staticmethod
+    def pids_of(status: NetworkStatus) -> dict[tuple[str, str], int]:
         found = {}
-        for node in self.status().nodes:
+        for node in status.nodes:
             found[node.node, "supervisord"] = node.pid or 0
             for layer in node.layers:
                 name = f"{layer.layer}.{layer.replica}" if layer.replica else layer.layer
@@ -150,7 +155,7 @@ def run_qkdbus(
     *words: str, environment: dict[str, str] | None = None, patience: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "qkdbus_deploy", *words],
+        [*QKDBUS, *words],
         env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
@@ -204,6 +209,12 @@ def network(tmp_path: Path) -> Iterator[Callable[[str], Net]]:
 @pytest.fixture
 def wait_until() -> Callable[..., float]:
     return eventually
+
+
+@pytest.fixture
+def qkdbus_words() -> tuple[str, ...]:
+    """How to start the `qkdbus` command."""
+    return QKDBUS
 
 
 @pytest.fixture

@@ -244,3 +244,33 @@ async def test_a_thousand_streams_come_and_go_and_leave_nothing(network: Network
         assert len(site.manager._tasks) <= 1, "only the beat"
         assert site.file.stat().st_size < 1_000_000
         assert site.keysync.opens == {}
+
+
+async def test_a_stream_lost_at_both_ends_is_reopened_before_the_other_end_has_noticed(network: Network) -> None:
+    ksid = await network.connect()
+    network.link.lose()
+    network.alice.keysync.publish("available", oid=(await oid_of(network, ksid)).hex())
+    await asyncio.sleep(0.1)
+    assert (await network.app1.get(ksid)).status == 4
+    opened = asyncio.create_task(network.app1.open(ksid, timeout=5000))
+    await asyncio.sleep(3)
+    assert (await network.app2.open(ksid)).status == 0
+    assert (await opened).status == 0
+
+
+async def oid_of(network: Network, ksid: bytes) -> bytes:
+    assert network.alice.manager is not None
+    return network.alice.manager.registry.streams[ksid].oid
+
+
+async def test_a_key_past_its_time_is_not_served_even_before_it_is_swept(network: Network) -> None:
+    ksid = await network.connect(ttl=3, timeout=0)
+    for turn in range(6):
+        index = network.link.pairs[ksid].next_index
+        network.form(ksid, 2)
+        await asyncio.sleep(2.9)
+        got = await network.app1.get(ksid)
+        assert (got.status, got.index) == (0, index)
+        await asyncio.sleep(0.11)
+        assert (await network.app1.get(ksid)).status == 2
+        await asyncio.sleep(0.17 * turn)  # wherever the slow timer stands

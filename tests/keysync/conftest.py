@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.message import Message
 
 from qkdbus.contracts.call import Call
-from qkdbus.errors import QkdbusError, Unavailable
+from qkdbus.errors import Unavailable
 from qkdbus.wire import keysync_pb2 as wire
 from qkdbus.wire.dispatcher_pb2 import Cancelled, Exchange, Exchanged, KeyBlock, Reserved
 from qkdbus.wire.record_pb2 import BlockRecord
@@ -223,8 +223,3 @@ async def net(tmp_path: Path, rules: Rules) -> AsyncIterator[Net]:
         if node.up:
             await node.stop()
     assert not world.faults
-
-
-@pytest.fixture
-def refusal() -> type[QkdbusError]:
-    return QkdbusError

@@ -86,6 +86,8 @@ class Local:
             leaving = {nodes.read(folder, node).settings.name} if node else set(running)
             stay = {name: made for name, made in running.items() if name not in leaving}
             self._converge(folder, stay, f"stopping {_count(len(leaving & set(running)), 'node')}")
+            for name in leaving:
+                place.remove_sockets(nodes.read(folder, name).settings.run)
 
     def destroy(self, network: str, node: str | None) -> None:
         """Stop a network or a node, wipe its keys, remove all that is left of it."""

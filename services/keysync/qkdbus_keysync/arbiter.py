@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from qkdbus.wire import keysync_pb2 as wire
 
-from . import entries, policy
+from . import entries
 from .effects import Effects, JobKey, RunJob, StopJob
 from .end import End, Rules, Token
 from .entries import next_chain
 from .jobbook import JobBook
-from .material import PIECE_BITS
-from .policy import Need
+from .planning import Planning
 from .rows import Block, Epoch, JobRow, OpenRow, Piece
 from .store import Store
 
@@ -30,6 +29,7 @@ class Arbiter(End):
     def __init__(self, store: Store, peer: str, rules: Rules, token: Token) -> None:
         super().__init__(store, peer, rules, token)
         self.book = JobBook()
+        self.planning = Planning(self.tables, self.material)
         self.lows: dict[int, int] = {}
         self.wanted: dict[bytes, tuple[bytes, int, float]] = {}
         self.sent = 0
@@ -68,7 +68,9 @@ class Arbiter(End):
                 self._end_job(row.job, "deadline", failed=True)
             elif not row.formed:
                 self._prepare(row.job)
-        self._age_reservoir(now)
+        aged = self.planning.ageing(self.link.epoch, now - self.rules.reservoir_life)
+        if aged is not None:
+            self._append(aged, now)
 
     def _greet(self) -> None:
         if self.link.fid:
@@ -255,37 +257,13 @@ class Arbiter(End):
         self.replan = False
         if not self.link.fid:
             return
-        needs = self.needs()
+        needs = self.planning.needs(self.rules, self.lows)
         if needs and min(8 * need.size for need in needs) <= self.link.reservoir_bits:
             self._allocate(now, None)
-            needs = self.needs()
+            needs = self.planning.needs(self.rules, self.lows)
         if may_start:
-            self._start_jobs(needs, now)
-
-    def needs(self) -> list[Need]:
-        """Return the streams, open at both ends, with room (5.6)."""
-        found = []
-        for stream in self.tables.streams():
-            row = self.tables.open_at(stream.sid)
-            if row is None or stream.closed_a or stream.closed_f:
-                continue
-            low = min(max(row.low, row.floor), self.lows.get(stream.sid, 0))
-            room = policy.window(self.rules.window_bytes, stream.chunk_size) - (stream.next_index - low)
-            if room > 0:
-                found.append(Need(stream.sid, stream.chunk_size, room, row.priority, stream.next_index))
-        return found
-
-    def _start_jobs(self, needs: list[Need], now: float) -> None:
-        jobs = self.tables.jobs()
-        running = sum(not row.formed for row in jobs)
-        spare = self.link.reservoir_bits + sum(row.bits for row in jobs)
-        while running < self.rules.jobs:
-            bits = policy.job_bits(needs, spare, self.rules.reservoir_bits, self.rules.block_bits)
-            if not bits:
-                return
-            self._start_job(bits, now)
-            spare += bits
-            running += 1
+            for bits in self.planning.jobs(self.rules, needs, self.link.reservoir_bits):
+                self._start_job(bits, now)
 
     def _start_job(self, bits: int, now: float) -> None:
         job = self.link.next_job
@@ -298,28 +276,10 @@ class Arbiter(End):
 
     def _allocate(self, now: float, block: tuple[int, Piece] | None) -> None:
         """Decide which bits become which chunks: of the reservoir and of a block that both ends hold."""
-        needs = self.needs()
-        wanted = sum(need.bits for need in needs)
-        least = min((8 * need.size for need in needs), default=0)
-        reservoir = (piece for piece, _ in self.material.reservoir())
-        pool = policy.choose(reservoir, wanted, least, block[1] if block else None)
-        given = policy.share(sum(piece.length for piece in pool), needs)
-        cuts = [(need.sid, need.next_index, given[need.sid], need.size) for need in needs if need.sid in given]
-        if block is None and not cuts:
-            return
-        used = sum(8 * count * size for _, _, count, size in cuts)
-        rest = entries.rest_of(pool, used, PIECE_BITS)
-        entry = entries.alloc_entry(self.link.epoch, block, pool, cuts, rest)
-        self._append(entry, now, block[0] if block else 0)
-
-    def _age_reservoir(self, now: float) -> None:
-        old: list[Piece] = []
-        for piece, since in self.material.reservoir():
-            if since + self.rules.reservoir_life > now or len(old) >= policy.POOL_PIECES:
-                break
-            old.append(piece)
-        if old:
-            self._append(entries.alloc_entry(self.link.epoch, None, old, [], []), now)
+        needs = self.planning.needs(self.rules, self.lows)
+        entry = self.planning.allocation(self.link.epoch, needs, block)
+        if entry is not None:
+            self._append(entry, now, block[0] if block else 0)
 
     # --- streams
 

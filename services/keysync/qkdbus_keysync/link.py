@@ -72,11 +72,12 @@ class Link:
         if not sane(message):
             self._around.log.warning("message_refused", extra={"peer": self.end.peer})
             return
-        if self.health.heard(self._around.monotonic()):
-            self._around.log.info("peer_up", extra={"peer": self.end.peer})
-            self.end.replan = True
+        back = self.health.heard(self._around.monotonic())
         with self.end.store.step():
             self.end.hear(message, self._around.clock())
+            if back:  # whatever was said meanwhile is lost: say it again now, not in a second
+                self._around.log.info("peer_up", extra={"peer": self.end.peer})
+                self.end.tick(self._around.clock())
 
     def tick(self) -> None:
         """A second has passed."""

@@ -17,6 +17,7 @@ from qkdbus.wire import keysync_pb2 as wire
 
 from .link import Link
 from .store import Store
+from .tables import Tables
 
 TICK = 1.0  # s: beats, retransmission, expiry, sweeping, checkpoint
 MOST_BYTES = 16 << 20  # in one answer of `take`
@@ -48,10 +49,18 @@ class KeySync:
     async def start(self) -> None:
         """Begin: everything that is durable says what to send."""
         self._running = True
+        self._forget_strangers()
         for link in self._links.values():
             link.start()
         self.settle()
         self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def _forget_strangers(self) -> None:
+        """Wipe what is left of links that the network does not have any more."""
+        peers = {peer for table in ("link", "open") for (peer,) in self._store.read(f"SELECT peer FROM {table}")}
+        for peer in sorted(peers - self._links.keys()):
+            self._log.info("link_forgotten", extra={"peer": peer})
+            Tables(self._store, peer).wipe_all()
 
     async def stop(self) -> None:
         """End the exchanges, then close the store as clean."""

@@ -71,8 +71,8 @@ class Store:
     def checkpoint(self) -> None:
         """Move the WAL into the database and cut it, if key bits were deleted: then they are nowhere."""
         if self.wiped and not self.dirty:
-            self.wiped = False
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self.wiped = bool(busy)  # somebody else reads the file: again in a second
 
     def close(self, *, clean: bool) -> None:
         """Close. A clean stop syncs and marks the store, so that it is trusted after an orderly reboot."""

@@ -191,6 +191,12 @@ class Tables:
         self.store.wiped = True
         return gone
 
+    def wipe_all(self) -> None:
+        """Forget the link."""
+        self.wipe_shared()
+        for table in ("link", "open", "used_oid"):
+            self.store.write(f"DELETE FROM {table} WHERE peer=?", (self.peer,))
+
 
 _OPEN = "SELECT oid, peer, ksid, sid, chunk_size, ttl, priority, low, floor FROM open"
 

@@ -251,9 +251,7 @@ def test_t1_what_has_expired_at_one_end_is_not_served_there(explore: Any, both: 
 
 @pytest.mark.parametrize("reach", [both_stored, decided, applied, acked, delivered])
 @pytest.mark.parametrize("side", [A, F], ids=["of A", "of F"])
-def test_x1_a_lost_store_begins_a_new_epoch(
-    explore: Any, side: int, reach: Callable[[World, State], State]
-) -> None:
+def test_x1_a_lost_store_begins_a_new_epoch(explore: Any, side: int, reach: Callable[[World, State], State]) -> None:
     world = explore()
     before = reach(world, world.paired(job=3))
     state = world.on_lost(before, side)

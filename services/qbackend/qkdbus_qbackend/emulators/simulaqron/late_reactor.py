@@ -7,10 +7,16 @@ and a second loop beside ours. `stand_in()` goes into `sys.modules` in its place
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401 (for the sake of the fork, as below)
 import logging
 import sys
 from types import ModuleType
 from typing import Any
+
+# Not used before a reactor is started, but imported before the parent forks: its memory is then shared. Importing
+# installs nothing.
+from twisted.internet import asyncioreactor, tcp, udp, unix  # noqa: F401
+from twisted.logger import globalLogBeginner
 
 _INSTALLED = "twisted.internet.reactor"
 
@@ -38,8 +44,6 @@ def start_reactor(loop: asyncio.AbstractEventLoop, log: logging.Logger) -> Any:
         if getattr(reactor, "_asyncioEventloop", None) is not loop:
             raise RuntimeError("another reactor is installed in this process")
         return reactor
-    from twisted.internet import asyncioreactor
-
     _take_over_log(log)
     asyncioreactor.install(loop)
     reactor = sys.modules[_INSTALLED]
@@ -49,8 +53,6 @@ def start_reactor(loop: asyncio.AbstractEventLoop, log: logging.Logger) -> Any:
 
 def _take_over_log(log: logging.Logger) -> None:
     """Send Twisted's failures to our log by their type alone: a traceback may hold what nobody should read."""
-    from twisted.logger import globalLogBeginner
-
     def observe(event: dict[str, Any]) -> None:
         failure = event.get("log_failure") or event.get("failure")
         if failure is not None:
