@@ -27,7 +27,9 @@ BUILT_IN = {
     "qkdbus_qbackend.emulators.simulaqron": ("emulator", "qkdbus_qbackend.emulators.simulaqron.build"),
 }
 EMULATOR = "qkdbus_qbackend.emulators.simulaqron"  # the one that brings Twisted: imported only where it is used
-_set_signal: Any = getattr(signal.signal, "__wrapped__", signal.signal)  # without the enums: they touch much memory
+# The same without the enums, which touch (and so copy) much memory in every child.
+_set_signal: Any = getattr(signal.signal, "__wrapped__", signal.signal)
+_mask_signals: Any = getattr(signal.pthread_sigmask, "__wrapped__", signal.pthread_sigmask)
 _HANDLED = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -77,7 +79,6 @@ def run(service: InPlace) -> NoReturn:
     try:
         gc.enable()
         gc.freeze()  # what we inherited is never collected: its finalisers would close file numbers that are ours now
-        reset_signals()
         reseed()
         kernel.call_me(service.title)
         build: Any = importlib.import_module(service.module).build
@@ -90,6 +91,21 @@ def run(service: InPlace) -> NoReturn:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os._exit(code)
+
+
+def fork() -> int:
+    """Fork, with the default for every signal in the child, before any can reach it.
+
+    Else one that comes at once would find the parent's handler in the child, and be lost.
+    """
+    before = _mask_signals(signal.SIG_BLOCK, _HANDLED)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            reset_signals()
+        return pid
+    finally:
+        _mask_signals(signal.SIG_SETMASK, before)
 
 
 def reset_signals() -> None:

@@ -211,13 +211,12 @@ class Options(ServerOptions):  # type: ignore[misc]
     def execve(self, filename: str, argv: Sequence[str], env: Mapping[str, str]) -> None:
         """Exec a foreign program, in the forked child."""
         kernel.die_with(self.parent)
-        signal.set_wakeup_fd(-1)
         super().execve(filename, argv, env)
 
     def fork(self) -> int:
         """Fork, and remember who the parent is."""
         self.parent = os.getpid()
-        return os.fork()
+        return inplace.fork()
 
 
 class Node(Supervisor):  # type: ignore[misc]

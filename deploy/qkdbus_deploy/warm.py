@@ -110,23 +110,24 @@ def _lock(where: Path) -> int | None:
 
 
 def _fork(directory: Path, generation: str, close: list[int]) -> int:
+    from . import inplace
+
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    pid = inplace.fork()
     if pid == 0:
         _be_supervisord(directory, generation, close)
     return pid
 
 
 def _be_supervisord(directory: Path, generation: str, close: list[int]) -> NoReturn:
-    from . import inplace, pidfile
+    from . import pidfile
     from .supervise import supervise
 
     code = 1
     try:
         os.setsid()
         gc.enable()
-        inplace.reset_signals()
         for number in close:
             os.close(number)
         kernel.call_me(f"qkdbus {directory.name}")

@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,10 +134,8 @@ def until() -> Callable[[Callable[[], object], str], float]:
 def _end(machine: Machine) -> None:
     left: Sequence[psutil.Process] = machine.processes()
     for process in left:
-        try:
+        with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            pass
 
 
 def _environment(process: psutil.Process) -> dict[str, str]:

@@ -129,7 +129,7 @@ def test_killed_again_and_again_a_supervisord_still_comes_back(net: Any, until: 
     for _ in range(2):
         now = net.node("net", "N1")["pid"]
         os.kill(now, signal.SIGKILL)
-        until(lambda now=now: net.node("net", "N1")["pid"] not in (None, now), "it is back")  # type: ignore[misc]
+        until(lambda now=now: net.node("net", "N1")["pid"] not in (None, now), "it is back")
     until(lambda: net.status("net")["state"] == "ready", "all ready")
 
 

@@ -32,7 +32,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 command=sleep 1000
 stopasgroup=true
 [program:talker]
-command={python} -uc "import time; print(time.time(), flush=True); [print('x' * 99, flush=True) for _ in range(99)]; time.sleep(99)"
+command=sh -c "for i in $(seq 99); do echo {words}; sleep 0.001; done; exec sleep 99"
 redirect_stderr=true
 stdout_logfile={node}/logs/talker.log
 stdout_logfile_maxbytes=2000
@@ -45,7 +45,7 @@ def node(machine: Any) -> Path:
     folder = Path(machine.home) / "N"
     for name in ("run", "logs"):
         (folder / name).mkdir(parents=True)
-    (folder / "supervisord.conf").write_text(HEAD.format(node=folder, python=sys.executable))
+    (folder / "supervisord.conf").write_text(HEAD.format(node=folder, words="x" * 99))
     return folder
 
 
