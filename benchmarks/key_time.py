@@ -134,7 +134,8 @@ def page(found: dict[str, Any]) -> str:
             ["whole stack", stack, ", ".join(f"{r['pairs_per_second']:,.0f}" for r in found["stack"])],
         ],
     )
-    costs = report.table(["function", "own s", "calls"], [[r["function"], r["own_s"], r["calls"]] for r in found["bare_profile"]])
+    spent = [[r["function"], r["own_s"], r["calls"]] for r in found["bare_profile"]]
+    costs = report.table(["function", "own s", "calls"], spent)
     return f"""## The paper's experiment
 
 Two neighbours, SimulaQron's stabilizer engine, `e91-same-bases`. Times run from `open_connect` to the last key at both
@@ -170,7 +171,9 @@ def main() -> None:
     asked = parser.parse_args()
     where = report.machine()
     found = measure(asked.keys, asked.rounds, asked.seconds)
-    report.write("key-time", "Key formation over SimulaQron", "python -m benchmarks.key_time", page(found), found, where)
+    report.write(
+        "key-time", "Key formation over SimulaQron", "python -m benchmarks.key_time", page(found), found, where
+    )
     plot(found["rows"], report.DOCS / "key-time.png")
     print(page(found))
 

@@ -16,10 +16,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def machine() -> dict[str, Any]:
     """Say what was measured on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if "model name" in line)
+    model = next(models, platform.machine())
     pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
         "cores": os.cpu_count(),

@@ -27,6 +27,12 @@ from . import report
 MARK = "QKDBUS_BENCHMARK"
 QKDBUS = [sys.executable, "-c", "from qkdbus_deploy.cli import main; main()"]
 TICK = os.sysconf("SC_CLK_TCK")
+NOTE = """
+
+A node is a supervisord, four layers and its SimulaQron node; ready means that every service of every node has answered
+`ping` as ready. The time is that of the whole command, interpreter start and certificates included. PSS: memory, shared
+pages counted in parts. Idle: no stream open.
+"""
 
 
 def ring(nodes: int) -> str:
@@ -101,7 +107,8 @@ def idle_cpu(pids: list[int], seconds: float) -> float:
     """Return the CPU that processes take while nothing happens, in percent of one core."""
 
     def ticks() -> int:
-        return sum(sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13])) for pid in pids)
+        stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+        return sum(int(stat[11]) + int(stat[12]) for stat in stats)
 
     before = ticks()
     time.sleep(seconds)
@@ -128,17 +135,21 @@ def measure(sizes: list[int], rounds: int, idle: float) -> list[dict[str, Any]]:
 
 def page(rows: list[dict[str, Any]]) -> str:
     """Return the results as Markdown."""
-    return (
-        report.table(
-            ["nodes", "processes", "ready s (median)", "min - max", "bare `import zmq` starts, sum s", "times faster",
-             "PSS MB", "idle CPU % a node", "destroy s"],
-            [[int(r["nodes"]), int(r["processes"]), r["ready_s"], f"{r['ready_min_s']:.2f} - {r['ready_max_s']:.2f}",
-              r["bare_starts_s"], r["ratio"], r["pss_mb"], r["idle_cpu_percent_per_node"], r["destroy_s"]] for r in rows],
-        )
-        + "\n\nA node is a supervisord, four layers and its SimulaQron node; ready means that every service of every node"
-        " has answered `ping` as ready. The time is that of the whole command, interpreter start and certificates"
-        " included. PSS: memory, shared pages counted in parts. Idle: no stream open.\n"
-    )  # fmt: skip
+    headings = [
+        "nodes",
+        "processes",
+        "ready s (median)",
+        "min - max",
+        "bare `import zmq` starts, sum s",
+        "times faster",
+    ]
+    headings += ["PSS MB", "idle CPU % a node", "destroy s"]
+    lines = []
+    for r in rows:
+        span = f"{r['ready_min_s']:.2f} - {r['ready_max_s']:.2f}"
+        start = [int(r["nodes"]), int(r["processes"]), r["ready_s"], span, r["bare_starts_s"], r["ratio"]]
+        lines.append([*start, r["pss_mb"], r["idle_cpu_percent_per_node"], r["destroy_s"]])
+    return report.table(headings, lines) + NOTE
 
 
 def main() -> None:

@@ -312,7 +312,7 @@ async def test_absurd_messages_of_a_neighbour_do_no_harm(net: Any) -> None:
         {},
     ):
         for node, other in ((net.alice, "bob"), (net.bob, "alice")):
-            message = wire.Reconcile(epoch=epoch, fid=fid, **kind)  # type: ignore[arg-type]
+            message = wire.Reconcile(epoch=epoch, fid=fid, **kind)
             node.service.reconcile(message, Call(other))
             node.service.commit()
     assert not net.faults

@@ -20,9 +20,7 @@ TRY_AGAIN = 0.02  # s
 class Notices:
     """Sends through a DEALER that refuses (EAGAIN) while nobody is connected."""
 
-    def __init__(
-        self, socket: zmq.Socket[bytes], sent: Callable[[], None], monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], sent: Callable[[], None], monotonic: Callable[[], float]) -> None:
         self._socket, self._sent, self._monotonic = socket, sent, monotonic
         self._waiting: deque[tuple[float, list[bytes]]] = deque(maxlen=KEPT)
         self._timer: asyncio.TimerHandle | None = None

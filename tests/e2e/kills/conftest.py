@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 # The stream is told to be gone, or a call failed for good: nothing that a kill excuses.
 LOST = (Status.NO_QKD_CONNECTION, Status.STREAM_NOT_FOUND)
 PATIENCE = 60.0  # s that a caller repeats one call; a call given up could take its key with it
-CHUNK = 8
-NETWORK = """\
+PACE = 0.02  # s between the calls of a reader: the machine is to be busy, not drowned
+CHUNK, WINDOW = 8, 64
+BEYOND = WINDOW // CHUNK + 5  # keys from now on, of which the last was surely not agreed yet: 4 may be in one call
+NETWORK = f"""\
 qkdbus_version: 1
 name: killed
 nodes:
-  - {node_name: Alice, neighbour_nodes: [Bob]}
-  - {node_name: Bob, neighbour_nodes: [Alice, Charlie]}
-  - {node_name: Charlie, neighbour_nodes: [Bob]}
+  - {{node_name: Alice, neighbour_nodes: [Bob]}}
+  - {{node_name: Bob, neighbour_nodes: [Alice, Charlie]}}
+  - {{node_name: Charlie, neighbour_nodes: [Bob]}}
 links:
-  - {between: [Bob, Charlie], emulator: ideal}
-link_defaults: {block_bits: 512}
-buffers: {window_bytes: 256}
+  - {{between: [Bob, Charlie], emulator: ideal}}
+link_defaults: {{block_bits: 512}}
+buffers: {{window_bytes: {WINDOW}}}
 """
 
 
@@ -53,6 +55,7 @@ class Reader(threading.Thread):
     def run(self) -> None:
         while not self.stopped.is_set() and not self.trouble:
             self.read(self._count)
+            time.sleep(PACE)
 
     def read(self, count: int) -> None:
         try:
@@ -96,6 +99,7 @@ class CrowdedReader(Reader):
         while not self.stopped.is_set() and not self.trouble:
             try:
                 self.note(await client.get_key(self.ksid, metadata_size=0))
+                await asyncio.sleep(8 * PACE)
             except QkdbusError as error:
                 self.trouble = f"{self.node}: {type(error).__name__}: {error}"
 
@@ -172,15 +176,15 @@ class Killer:
         self.load, self.net = load, load.net
         self.took: list[tuple[str, float, float]] = []
 
-    def kill(self, node: str, layer: str, ahead: int = 40, patience: float = 30.0) -> None:
-        """Kill -9 a program; return when it is back and every reader has keys that were formed after that."""
+    def kill(self, node: str, layer: str, patience: float = 30.0) -> None:
+        """Kill -9 a program; return when it is back and every reader has keys that were not agreed before."""
         pid = self.net.pids()[node, layer]
-        began = time.monotonic()
         before = self.load.counts()
+        began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         self._back(node, layer, pid, patience)
         ready = time.monotonic() - began
-        self.load.wait_for([count + ahead for count in before], patience)
+        self.load.wait_for([count + BEYOND for count in before], patience)
         self.took.append((f"{layer} at {node}", ready, time.monotonic() - began))
 
     def strike(self, node: str, layer: str) -> bool:

@@ -29,4 +29,4 @@ def test_every_service_of_an_end_may_be_killed_while_keys_are_read(end: str, loa
     busy(load)
     for layer in (*LAYERS, "supervisord"):
         killer.kill(end, layer)
-    assert load.finish() > 6 * 40
+    assert load.finish() > 6 * 12

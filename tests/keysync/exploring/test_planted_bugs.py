@@ -131,15 +131,19 @@ PLANTED = [
 ]
 
 
+def walk_until_broken(explore: Any, roles: dict[str, type[Any]], **faults: int) -> None:
+    for seed in range(60):
+        world = explore(flight=6, rules=TWO_JOBS, **roles)
+        start = world.paired(job=10, crash=4, again=10, close=2, open0=1, open1=1, skip=4, **faults)
+        world.walk(start, seed, 300)
+
+
 @pytest.mark.parametrize(("bug", "caught_as"), [pytest.param(*case, id=case[0].__name__) for case in PLANTED])
 def test_a_planted_bug_is_caught(explore: Any, broken: Any, bug: type[Any], caught_as: str) -> None:
-    roles = {"arbiter": bug} if issubclass(bug, Arbiter) else {"follower": bug}
+    role = "arbiter" if issubclass(bug, Arbiter) else "follower"
     faults = {"lost": 2} if bug is BelievesAnyFollower else {}
     with pytest.raises(broken, match=caught_as):
-        for seed in range(60):
-            world = explore(flight=6, rules=TWO_JOBS, **roles)
-            start = world.paired(job=10, crash=4, again=10, close=2, open0=1, open1=1, skip=4, **faults)
-            world.walk(start, seed, 300)
+        walk_until_broken(explore, {role: bug}, **faults)
 
 
 def test_without_a_bug_the_same_walks_find_nothing(explore: Any) -> None:

@@ -53,6 +53,7 @@ def start_reactor(loop: asyncio.AbstractEventLoop, log: logging.Logger) -> Any:
 
 def _take_over_log(log: logging.Logger) -> None:
     """Send Twisted's failures to our log by their type alone: a traceback may hold what nobody should read."""
+
     def observe(event: dict[str, Any]) -> None:
         failure = event.get("log_failure") or event.get("failure")
         if failure is not None:
