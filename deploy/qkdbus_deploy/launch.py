@@ -66,6 +66,7 @@ def converge(
     wishes.write_wanted(network, generations)
     told: set[Mark] = set()
     launched = False  # since a warm parent was last seen
+    last = wishes.last_warm_parent(network)
     ends = clock() + patience
     try:
         while not _is_so(network, generations):
@@ -80,6 +81,10 @@ def converge(
                 told.add(warm)
                 launched = False
             time.sleep(LOOK_EVERY)
+    except KeyboardInterrupt:
+        if launched:  # it is on its way: whoever stops it must be able to see it
+            _await(lambda: wishes.last_warm_parent(network) != last)
+        raise
     finally:
         if launch is not None:
             launch.abandon()
@@ -89,6 +94,12 @@ def running(network: Path) -> dict[str, str]:
     """Return the nodes whose supervisord lives, whoever keeps it: name -> generation."""
     found = {entry.name: pidfile.read(entry) for entry in network.iterdir()} if network.is_dir() else {}
     return {name: pair[1] for name, pair in found.items() if pair is not None}
+
+
+def _await(holds: Callable[[], bool], patience: float = 10.0) -> None:
+    ends = time.monotonic() + patience
+    while not holds() and time.monotonic() < ends:
+        time.sleep(LOOK_EVERY)
 
 
 def _is_so(network: Path, generations: Mapping[str, str]) -> bool:

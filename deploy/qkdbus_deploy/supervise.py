@@ -175,7 +175,9 @@ class Options(ServerOptions):  # type: ignore[misc]
         for server in self.server_configs:
             if server["family"] == socket.AF_UNIX:
                 Path(server["file"]).unlink(missing_ok=True)  # nobody's: `supervise` is not called twice
-        super().openhttpservers(supervisord)
+        level, self.logger.level = self.logger.level, sys.maxsize
+        super().openhttpservers(supervisord)  # not without a warning that it asks for no password: run/ is 0700
+        self.logger.level = level
 
     def setsignals(self) -> None:
         """Handle signals, and let them end a poll."""

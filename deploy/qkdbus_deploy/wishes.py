@@ -64,11 +64,16 @@ def write_state(network: Path, nodes: Mapping[str, NodeState]) -> None:
 
 def state(network: Path) -> tuple[Mark | None, dict[str, NodeState]]:
     """Return the network's warm parent, None when it does not live, and what it (last) said of the nodes."""
+    mark = last_warm_parent(network)
+    said = _read(network / FOLDER / "state.json").get("nodes", {})
+    nodes = {name: NodeState(**node) for name, node in said.items()}
+    return mark if mark is not None and mark.alive() else None, nodes
+
+
+def last_warm_parent(network: Path) -> Mark | None:
+    """Return the warm parent that spoke last, whether it lives or not; None when none ever did."""
     said = _read(network / FOLDER / "state.json")
-    if not said:
-        return None, {}
-    mark = Mark(**said["warm"])
-    return mark if mark.alive() else None, {name: NodeState(**node) for name, node in said["nodes"].items()}
+    return Mark(**said["warm"]) if said else None
 
 
 def _replace(file: Path, value: object) -> None:

@@ -18,13 +18,14 @@ from ..contracts.contract import Contract
 from ..errors import QkdbusError, Refused, Silent
 from ..wire.head_pb2 import Head
 from .curve import KeyPair, secure_client
-from .frames import PROTOCOL, raise_for, split
+from .frames import PROTOCOL, raise_for, receive, send, split
 from .notices import Notices
 from .pump import Pump
 from .sockets import dealer
 
 FIRST_REPEAT = 0.2  # s until a call is sent again; doubles up to LAST_REPEAT
 LAST_REPEAT = 2.0
+_DELIMITER = (b"",)
 
 
 @dataclass(slots=True)
@@ -108,9 +109,9 @@ class Asker:
 
     def _send(self, waiting: _Waiting) -> None:
         waiting.head.settled = min(self._waiting)
-        frames = [b"", PROTOCOL, waiting.head.SerializeToString(), waiting.body]
+        self._notices.hurry()
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            send(self._socket, _DELIMITER, waiting.head.SerializeToString(), waiting.body)
         except zmq.Again:  # not connected: the timer tries again soon
             waiting.repeat_after = FIRST_REPEAT / 4
             waiting.repeat_at = self._monotonic() + waiting.repeat_after
@@ -141,7 +142,7 @@ class Asker:
     def _drain(self, most: int) -> bool:
         for _ in range(most):
             try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+                _, frames = receive(self._socket)
             except zmq.Again:
                 return False
             try:

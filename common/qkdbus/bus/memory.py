@@ -20,7 +20,7 @@ ANSWERS = 4096  # per caller
 class _Caller:
     seen: float
     settled: int = 0
-    answers: dict[int, list[bytes]] = field(default_factory=dict)
+    answers: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
 
 
 class Memory:
@@ -30,7 +30,7 @@ class Memory:
         self._clock = clock
         self._callers: OrderedDict[Who, _Caller] = OrderedDict()
 
-    def recall(self, who: Who, call: int, settled: int) -> list[bytes] | None:
+    def recall(self, who: Who, call: int, settled: int) -> tuple[bytes, bytes] | None:
         """Return the answer's frames (head, body) if this call was answered before; forget what is settled."""
         known = self._callers.get(who)
         if known is None:
@@ -42,7 +42,7 @@ class Memory:
             known.answers = {number: answer for number, answer in known.answers.items() if number >= settled}
         return known.answers.get(call)
 
-    def keep(self, who: Who, call: int, answer: list[bytes]) -> None:
+    def keep(self, who: Who, call: int, answer: tuple[bytes, bytes]) -> None:
         """Remember an answer until its call is settled."""
         known = self._callers.get(who)
         if known is None:

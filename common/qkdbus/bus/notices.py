@@ -31,6 +31,11 @@ class Notices:
             self._waiting.append((self._monotonic() + KEPT_FOR, frames))
             self._schedule()
 
+    def hurry(self) -> None:
+        """Send what waits, if that can be done now: a call that follows does not overtake it."""
+        if self._waiting:
+            self._flush()
+
     def close(self) -> None:
         """Forget what has not been sent."""
         self._waiting.clear()
@@ -43,6 +48,9 @@ class Notices:
 
     def _again(self) -> None:
         self._timer = None
+        self._flush()
+
+    def _flush(self) -> None:
         now = self._monotonic()
         while self._waiting:
             ends, frames = self._waiting[0]

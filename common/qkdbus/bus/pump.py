@@ -1,7 +1,8 @@
 """A ZeroMQ socket in an asyncio loop without zmq.asyncio: many messages are drained per wake-up.
 
 A socket's file descriptor is edge triggered: it may fall silent while messages wait, whenever any call on the
-socket has looked at its events. So whoever sends on a pumped socket calls `nudge()` afterwards.
+socket has looked at its events. So the pump looks again after each drain, and whoever sends on a pumped socket
+outside of one calls `nudge()` afterwards.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from collections.abc import Callable
 import zmq
 
 BURST = 256  # messages a drain takes before other work gets its turn
+ROUNDS = 4  # drains in a row, likewise
+_EVENTS, _READABLE = zmq.EVENTS, int(zmq.POLLIN)
 
 
 class Pump:
-    """Calls `drain(BURST)` whenever the socket may have messages; drain returns whether it left some."""
+    """Calls `drain(BURST)` whenever the socket may have messages; drain returns whether it left some.
+
+    A drain may send on the socket, and finds it empty when there was no reason to wake.
+    """
 
     def __init__(self, socket: zmq.Socket[bytes], drain: Callable[[int], bool]) -> None:
         self._socket, self._drain = socket, drain
@@ -44,5 +50,9 @@ class Pump:
             self._woken()
 
     def _woken(self) -> None:
-        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN and self._drain(BURST):
-            self.nudge()
+        for _ in range(ROUNDS):
+            if self._drain(BURST):
+                break
+            if self._closed or not int(self._socket.getsockopt(_EVENTS)) & _READABLE:
+                return
+        self.nudge()

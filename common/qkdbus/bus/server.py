@@ -8,7 +8,6 @@ becomes the answer's outcome. This is the one place that catches everything (`_c
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -21,15 +20,25 @@ from ..contracts.call import OPERATOR, Call
 from ..contracts.contract import Contract, Method
 from ..errors import Failed, QkdbusError, Refused
 from ..wire.head_pb2 import FAILED, REFUSED, Head
-from .frames import PROTOCOL, NotOurs, outcome_of, split
+from .frames import NotOurs, outcome_of, receive, send, split
 from .memory import Memory
 from .pump import Pump
 
 Handler = Callable[[Message, Call], "Message | Awaitable[Message] | None"]
 Running = tuple[str, bytes, int]
+Frames = tuple[bytes, bytes]  # head, body
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
+class _Served:
+    """A method of the contract, and what carries it out."""
+
+    name: str
+    method: Method
+    handler: Handler
+
+
+@dataclass(slots=True, eq=False)
 class _Reply:
     """Where an answer goes, and how to find its call again."""
 
@@ -63,12 +72,13 @@ class Server:
         self._socket, self._contract, self._secured = socket, contract, secured
         self._log, self._counters, self._fatal = log, counters, fatal
         self._commit = commit
-        self._handlers = _bind(contract, target)
+        self._served = _bind(contract, target)
         self._memory = Memory(clock)
         self._running: dict[Running, _Reply] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox: list[tuple[_Reply, list[bytes]]] = []
+        self._outbox: list[tuple[_Reply, Frames]] = []
         self._flushing = False
+        self._fine = Head()  # of an answer: only its number changes
         self._pump = Pump(socket, self._drain)
 
     @property
@@ -89,73 +99,69 @@ class Server:
 
     # -- in
     def _drain(self, most: int) -> bool:
-        left = True
+        left, secured, socket = True, self._secured, self._socket
         for _ in range(most):
             try:
-                user, frames = self._receive()
+                last, frames = receive(socket)
             except zmq.Again:
                 left = False
                 break
-            self._take(user, frames)
+            self._take(str(last.get("User-Id")) if secured else OPERATOR, frames)
         self._flush()
         return left
-
-    def _receive(self) -> tuple[str, list[bytes]]:
-        if not self._secured:
-            return OPERATOR, self._socket.recv_multipart(zmq.NOBLOCK)
-        first = self._socket.recv(zmq.NOBLOCK, copy=False)
-        rest = self._socket.recv_multipart(zmq.NOBLOCK) if first.more else []
-        return str(first.get("User-Id")), [first.bytes, *rest]
 
     def _take(self, user: str, frames: list[bytes]) -> None:
         try:
             envelope, head, body = split(frames)
         except NotOurs as error:
             self._counters["refused"] += 1
-            self._send(error.envelope, [PROTOCOL, Head(outcome=REFUSED, reason=str(error)).SerializeToString(), b""])
+            self._send(error.envelope, (Head(outcome=REFUSED, reason=str(error)).SerializeToString(), b""))
             return
         except Refused:
             self._counters["refused"] += 1
             return
-        call = Call(user, head.caller, head.call, head.settled, head.patience_ms / 1e3, head.trace)
-        method = self._contract.methods.get(head.method)
-        reply = _Reply(envelope, call, bool(method and method.remember and head.caller and head.call))
-        if method is None:
-            self._refuse(reply, Refused(f"{self._contract.name} has no method {head.method[:64]!r}"))
-        elif not self._seen_before(reply):
-            self._carry_out(head.method, method, body, reply)
+        caller, number = head.caller, head.call
+        call = Call(user, caller, number, head.settled, head.patience_ms / 1e3, head.trace)
+        served = self._served.get(head.method)
+        if served is None:
+            unknown = Refused(f"{self._contract.name} has no method {head.method[:64]!r}")
+            self._refuse(_Reply(envelope, call, False), unknown)
+            return
+        known = bool(caller and number)
+        reply = _Reply(envelope, call, known and served.method.remember)
+        if not (known and self._seen_before(reply)):
+            self._carry_out(served, body, reply)
 
     def _seen_before(self, reply: _Reply) -> bool:
         """Answer a repeated call from memory, or let it join the same call still running."""
         call = reply.call
-        if not call.caller or not call.number:
-            return False
-        running = (call.user, call.caller, call.number)
-        if running in self._running:
-            self._running[running].envelope = reply.envelope
-            return True
+        if self._running:
+            running = self._running.get((call.user, call.caller, call.number))
+            if running is not None:
+                running.envelope = reply.envelope
+                return True
         known = self._memory.recall((call.user, call.caller), call.number, call.settled) if reply.remember else None
         if known is not None:
             self._outbox.append((reply, known))
             reply.remember = False
         return known is not None
 
-    def _carry_out(self, name: str, method: Method, body: bytes, reply: _Reply) -> None:
+    def _carry_out(self, served: _Served, body: bytes, reply: _Reply) -> None:
+        name = served.name
         self._counters[name] += 1
         try:
-            request = method.request.FromString(body)
-            result = self._handlers[name](request, reply.call)
+            result = served.handler(served.method.request.FromString(body), reply.call)
         except DecodeError:
-            self._refuse(reply, Refused(f"{name}: the body is no {method.request.__name__}"))
+            self._refuse(reply, Refused(f"{name}: the body is no {served.method.request.__name__}"))
         except QkdbusError as error:
             self._refuse(reply, error)
         except Exception as error:
             self._fault(name, error, reply)
         else:
-            if inspect.isawaitable(result):
-                self._wait_for(name, result, reply)
-            elif result is not None:
+            if isinstance(result, Message):
                 self._answer(reply, result)
+            elif result is not None:
+                self._wait_for(name, result, reply)
 
     # -- calls that take their time
     def _wait_for(self, name: str, result: Awaitable[Message], reply: _Reply) -> None:
@@ -181,18 +187,18 @@ class Server:
             self._running.pop(running, None)
         if not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush_late)
 
     # -- out
     def _answer(self, reply: _Reply, answer: Message) -> None:
-        head = Head(call=reply.call.number).SerializeToString()
-        self._outbox.append((reply, [PROTOCOL, head, answer.SerializeToString()]))
+        self._fine.call = reply.call.number
+        self._outbox.append((reply, (self._fine.SerializeToString(), answer.SerializeToString())))
 
     def _refuse(self, reply: _Reply, error: QkdbusError) -> None:
         self._counters["refused"] += 1
         reply.remember = False
         head = Head(call=reply.call.number, outcome=outcome_of(error), reason=str(error))
-        self._outbox.append((reply, [PROTOCOL, head.SerializeToString(), b""]))
+        self._outbox.append((reply, (head.SerializeToString(), b"")))
 
     def _fault(self, name: str, error: Exception, reply: _Reply) -> None:
         self._counters["faults"] += 1
@@ -200,10 +206,14 @@ class Server:
         reply.remember = False
         reason = f"{name}: {type(error).__name__} in {self._contract.name}; see its log"
         head = Head(call=reply.call.number, outcome=FAILED, reason=reason)
-        self._outbox.append((reply, [PROTOCOL, head.SerializeToString(), b""]))
+        self._outbox.append((reply, (head.SerializeToString(), b"")))
+
+    def _flush_late(self) -> None:
+        self._flushing = False
+        self._flush()
+        self._pump.nudge()
 
     def _flush(self) -> None:
-        self._flushing = False
         try:
             if self._commit is not None:
                 self._commit()
@@ -213,22 +223,21 @@ class Server:
             return
         outbox, self._outbox = self._outbox, []
         for reply, answer in outbox:
+            call = reply.call
             if reply.remember:
-                self._memory.keep((reply.call.user, reply.call.caller), reply.call.number, answer)
-            if reply.call.number or not reply.call.caller:
+                self._memory.keep((call.user, call.caller), call.number, answer)
+            if call.number or not call.caller:
                 self._send(reply.envelope, answer)
-        if outbox:
-            self._pump.nudge()
 
-    def _send(self, envelope: list[bytes], answer: list[bytes]) -> None:
+    def _send(self, envelope: list[bytes], answer: Frames) -> None:
         try:
-            self._socket.send_multipart([*envelope, *answer], zmq.NOBLOCK)
+            send(self._socket, envelope, *answer)
         except zmq.ZMQError:  # the caller has gone, or does not read: it will ask again
             self._counters["unsent"] += 1
 
 
-def _bind(contract: Contract, target: object) -> dict[str, Handler]:
+def _bind(contract: Contract, target: object) -> dict[str, _Served]:
     missing = [name for name in contract.methods if not callable(getattr(target, name, None))]
     if missing:
         raise Failed(f"{type(target).__name__} does not keep {contract.name}: no {', '.join(missing)}")
-    return {name: getattr(target, name) for name in contract.methods}
+    return {name: _Served(name, method, getattr(target, name)) for name, method in contract.methods.items()}

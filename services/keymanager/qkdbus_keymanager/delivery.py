@@ -136,11 +136,14 @@ class Callers:
             answer.forget(now)
 
     def _settle(self, caller: Caller, below: int) -> None:
-        caller.settled = below
-        if caller.answers:
+        above, caller.settled = caller.settled, below
+        answers = caller.answers
+        if answers:
             now = self._now()
-            for number in [n for n in caller.answers if n < below]:
-                caller.answers[number].forget(now)
+            step = below - above < len(answers)  # nearly always a step or two
+            for number in range(above, below) if step else [n for n in answers if n < below]:
+                if number in answers:
+                    answers[number].forget(now)
         if caller.pending:
             for number in [n for n in caller.pending if n < below]:
                 caller.pending.pop(number).cancel()

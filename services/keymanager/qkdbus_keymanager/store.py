@@ -34,8 +34,8 @@ CREATE TABLE IF NOT EXISTS tombstone (
     kind INTEGER NOT NULL, until REAL NOT NULL, told INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS caller (
-    user TEXT NOT NULL, id BLOB NOT NULL, memory BLOB NOT NULL, PRIMARY KEY (user, id)
-) WITHOUT ROWID;
+    row INTEGER PRIMARY KEY, user TEXT NOT NULL, id BLOB NOT NULL, memory BLOB NOT NULL
+);
 """
 _COLUMNS = (
     "ksid, oid, peer, source, destination, app, qos, state, sid, low, done, expired, delivered,"
@@ -73,11 +73,19 @@ class Store:
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
         self._normal = "FULL" if durability == "power" else "NORMAL"
         self._base = sqlite3.connect(file, isolation_level=None, cached_statements=64)
-        self._base.execute("PRAGMA journal_mode=WAL")
-        self._base.execute(f"PRAGMA synchronous={self._normal}")
-        self._base.execute("PRAGMA secure_delete=ON")
+        # A commit before each answer: small pages, no other process to lock out each time, rare checkpoints.
+        for pragma in (
+            "page_size=1024",
+            "locking_mode=EXCLUSIVE",
+            "journal_mode=WAL",
+            f"synchronous={self._normal}",
+            "wal_autocheckpoint=16384",
+            "secure_delete=ON",
+        ):
+            self._base.execute("PRAGMA " + pragma)
         self._base.executescript(_TABLES)
         self._run = self._base.execute
+        self._rows: dict[tuple[str, bytes], int] = {}  # of callers
 
     def begin(self, boot_id: str) -> bool:
         """Note that a service uses the store, and say whether its content can be trusted."""
@@ -157,7 +165,9 @@ class Store:
     # -- what changes all the time
     def callers(self) -> list[tuple[str, bytes, bytes]]:
         """Return (user, caller id, memory) of all callers."""
-        return self._run("SELECT user, id, memory FROM caller").fetchall()
+        found = self._run("SELECT row, user, id, memory FROM caller").fetchall()
+        self._rows = {(user, id_): row for row, user, id_, _ in found}
+        return [(user, id_, memory) for _, user, id_, memory in found]
 
     def save(
         self,
@@ -176,14 +186,24 @@ class Store:
                 numbers = (s.done.low, s.done.pack(), s.expired, s.delivered, s.row)
                 run("UPDATE assoc SET low=?, done=?, expired=?, delivered=? WHERE row=?", numbers)
             for user, id_, memory in callers:
-                if memory:
-                    run("REPLACE INTO caller VALUES (?, ?, ?)", (user, id_, memory))
-                else:
-                    run("DELETE FROM caller WHERE user=? AND id=?", (user, id_))
+                self._save_caller((user, id_), memory)
         except BaseException:
             run("ROLLBACK")
             raise
         run("COMMIT")
+
+    def _save_caller(self, who: tuple[str, bytes], memory: bytes) -> None:
+        row = self._rows.get(who)
+        if row is None:
+            if memory:
+                row = self._run("INSERT INTO caller (user, id, memory) VALUES (?, ?, ?)", (*who, memory)).lastrowid
+                assert row is not None
+                self._rows[who] = row
+        elif memory:
+            self._run("UPDATE caller SET memory=? WHERE row=?", (memory, row))
+        else:
+            self._run("DELETE FROM caller WHERE row=?", (row,))
+            del self._rows[who]
 
     def sizes(self) -> dict[str, int]:
         """Return how many rows each table has."""

@@ -232,12 +232,19 @@ class Arbiter(End):
             self._on_formed_again(formed)
         elif not row.formed:
             self.book.follower_formed(formed)
+            self._hurry(row, now)
         elif self.material.block_name(formed.job) == (formed.run, formed.length):
             self.tables.delete_job(formed.job)
             self._allocate(now, (formed.job, Piece(formed.run, 0, formed.length)))
         else:
             self._end_job(formed.job, "blocks of different exchanges", failed=True)
             self._drop(formed)
+
+    def _hurry(self, row: JobRow, now: float) -> None:
+        """The other end of this exchange is through: if ours is not soon, its answer was lost with a process."""
+        deadline = now + self.rules.own_block_patience
+        if deadline < row.deadline:
+            self.tables.save_job(row._replace(deadline=deadline))
 
     def _on_formed_again(self, formed: wire.Formed) -> None:
         seq = self.tables.entry_of_job(formed.job)

@@ -37,6 +37,7 @@ class Rules:
         window_bytes: agreed and not yet delivered by the slower end, per stream.
         patience: s that an exchange may take, and s per key bit of it besides.
         formed_patience: s that a stored block waits for the follower's.
+        own_block_patience: s that an exchange may still take when the follower has its block.
         reservoir_life: s that bits stay in the reservoir.
         commit_window: entries under way at once.
     """
@@ -49,6 +50,7 @@ class Rules:
     patience: float = 60.0
     patience_per_bit: float = 0.005
     formed_patience: float = 60.0
+    own_block_patience: float = 2.0
     reservoir_life: float = 3600.0
     commit_window: int = 64
 

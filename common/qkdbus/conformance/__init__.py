@@ -1,1 +1,0 @@
-"""What any implementation of a layer must do, runnable against a live process."""
