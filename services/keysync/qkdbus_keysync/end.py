@@ -49,7 +49,7 @@ class Rules:
     window_bytes: int = 4096
     patience: float = 60.0
     patience_per_bit: float = 0.005
-    formed_patience: float = 60.0
+    formed_patience: float = 5.0
     own_block_patience: float = 2.0
     reservoir_life: float = 3600.0
     commit_window: int = 64
