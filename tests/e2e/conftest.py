@@ -225,3 +225,9 @@ def qkdbus() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture
 def key_of() -> Callable[..., Key]:
     return fetch
+
+
+@pytest.fixture
+def three() -> str:
+    """The network file of three sites."""
+    return THREE

@@ -4,29 +4,112 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
+from qkdbus_client import Status
+
 if TYPE_CHECKING:
+    from ..conftest import Net
     from .conftest import Killer, Load
 
-LAYERS = ("keymanager", "keysync", "dispatcher", "qbackend", "emulator")
-ENDS = ("Alice", "Bob")  # Alice is the arbiter of Alice - Bob, Bob its follower and the arbiter of Bob - Charlie
+ALL = ("keymanager", "keysync", "dispatcher", "qbackend", "emulator", "supervisord")
 
 
 def busy(load: Load) -> None:
+    """Alice is the arbiter of Alice - Bob; Bob is its follower, and the arbiter of Bob - Charlie."""
     load.add("Alice", "Bob", 1, 1)
     load.add("Bob", "Alice", 3, 1)
     load.add("Bob", "Charlie", 1, 4)
     load.wait_for([2] * 6, 20)
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_every_service_of_an_end_may_be_killed_while_keys_are_read(end: str, load: Load, killer: Killer) -> None:
+def test_any_service_may_be_killed_while_keys_are_read_at_both_ends(load: Load, killer: Killer) -> None:
     busy(load)
-    for layer in (*LAYERS, "supervisord"):
+    for node, layer in zip(("Alice", "Bob", "Alice", "Bob", "Alice", "Bob"), ALL, strict=True):
+        killer.kill(node, layer, patience=20)
+    assert load.finish() > 6 * len(ALL) * 10
+
+
+def test_agreed_keys_survive_the_death_of_both_ends(load: Load, killer: Killer) -> None:
+    net = load.net
+    ends = net.open("Alice", "Bob")
+    ends.agree(1)
+    there = _stop_forming(net)
+    assert min(there) > 0, "no key is there that could survive"
+    for node in ("Alice", "Bob"):
+        for layer in ("keymanager", "keysync", "dispatcher", "qbackend"):
+            assert killer.strike(node, layer)
+    survived = ends.agree(min(there))
+    assert [key.index for key in survived] == list(range(1, 1 + min(there)))
+    assert ends.here.get_key(ends.ksid).status != Status.SUCCESSFUL, "a key came from nowhere"
+    for node in ("Alice", "Bob"):
+        assert not net.local.start(net.name, node, "emulator").unready
+    assert ends.agree(3)[-1].index == min(there) + 3
+
+
+def _stop_forming(net: Net) -> list[int]:
+    """Take the quantum layer away; return how many keys wait at Alice and at Bob, when that has settled."""
+    for node in ("Alice", "Bob"):
+        net.local.stop(net.name, node, "emulator")
+    seen: list[list[int]] = []
+    while len(seen) < 5 or any(counts != seen[-1] for counts in seen[-5:]):
+        assert len(seen) < 200, "formation goes on without a quantum layer"
+        seen.append([net.link(*ends).buffered_keys for ends in (("Alice", "Bob"), ("Bob", "Alice"))])
+        time.sleep(0.1)
+    assert seen[-1][0] == seen[-1][1], "the two ends do not hold the same keys"
+    return seen[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("end", ["Alice", "Bob"])
+def test_every_service_of_an_end_may_be_killed_twice(end: str, load: Load, killer: Killer) -> None:
+    busy(load)
+    load.add("Alice", "Bob", 0, 0)
+    load.wait_for([2] * 8, 20)
+    for layer in ALL * 2:
         killer.kill(end, layer)
-    assert load.finish() > 6 * 12
+    load.finish()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(420)
+@pytest.mark.parametrize("seed", [20241, 20242])
+def test_anything_may_be_killed_at_any_time(seed: int, load: Load, killer: Killer) -> None:
+    dice = random.Random(seed)
+    busy(load)
+    load.add("Alice", "Bob", 0, 0)
+    load.add("Charlie", "Bob", 1, 0)
+    before, strikes, ends = sum(load.counts()), 0, time.monotonic() + 75
+    while time.monotonic() < ends:
+        time.sleep(dice.choice((0.05, 0.3, 1.0, 2.5)))
+        layer = dice.choices(ALL, weights=(3, 5, 2, 2, 2, 1))[0]
+        nodes = dice.sample(("Alice", "Bob", "Charlie"), dice.choice((1, 1, 1, 2, 3)))
+        strikes += sum(killer.strike(node, layer) for node in nodes)
+        load.check()
+    killer.all_ready(60)
+    load.wait_for([count + 20 for count in load.counts()], 60)
+    print(f"\nseed {seed}: {strikes} kills, {load.finish() - before} keys, none lost, none twice, none different")
+    assert strikes > 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_a_supervisord_that_is_gone_takes_its_services_with_it_and_comes_back(
+    network: Callable[[str], Net], wait_until: Callable[..., float], three: str
+) -> None:
+    net = network(three)
+    before = net.pids()
+    os.kill(before["Bob", "supervisord"], signal.SIGSTOP)
+    os.kill(before["Bob", "supervisord"], signal.SIGKILL)
+    took = wait_until(lambda: net.status().state == "ready" and net.pids()["Bob", "keysync"] not in (0, before["Bob", "keysync"]), 20)
+    after = net.pids()
+    assert all(after[who] == pid for who, pid in before.items() if who[0] != "Bob"), "other nodes are not touched"
+    assert {pid for who, pid in after.items() if who[0] == "Bob"}.isdisjoint(before.values())
+    print(f"\na whole node is back in {took:.2f} s")
+    net.open("Alice", "Bob").agree(2)
