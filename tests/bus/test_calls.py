@@ -73,6 +73,45 @@ async def test_a_repeated_call_is_carried_out_once_and_answered_twice(bench: Ben
     assert numbers == [1, 1] and bench.echo.calls["echo"] == 1
 
 
+async def test_repeats_that_come_together_are_carried_out_once(bench: Bench) -> None:
+    socket = bench.context.socket(zmq.DEALER)
+    socket.connect(bench.endpoint)
+    head = Head(method="echo", caller=os.urandom(16), call=7, settled=7).SerializeToString()
+    for _ in range(5):  # they wait together until the loop runs
+        socket.send_multipart([b"", PROTOCOL, head, Event(name="once").SerializeToString()])
+    answers = [await asyncio.to_thread(socket.recv_multipart) for _ in range(5)]
+    socket.close(0)
+    assert {Event.FromString(frames[3]).number for frames in answers} == {1} and bench.echo.calls["echo"] == 1
+
+
+async def test_a_repeat_in_the_turn_in_which_the_call_ends_is_not_carried_out_again(bench: Bench) -> None:
+    socket = bench.context.socket(zmq.DEALER)
+    socket.connect(bench.endpoint)
+    head = Head(method="slow", caller=os.urandom(16), call=1, settled=1).SerializeToString()
+    frames = [b"", PROTOCOL, head, Event(name="late").SerializeToString()]
+    socket.send_multipart(frames)
+    while not bench.echo.calls["slow"]:
+        await asyncio.sleep(0.01)
+    for _ in range(20):
+        socket.send_multipart(frames)
+    bench.echo.release.set()
+    await asyncio.sleep(0.2)
+    socket.close(0)
+    assert bench.echo.calls["slow"] == 1
+
+
+async def test_a_late_repeat_of_a_settled_call_is_dropped(bench: Bench) -> None:
+    socket = bench.context.socket(zmq.DEALER)
+    socket.connect(bench.endpoint)
+    caller = os.urandom(16)
+    for call, settled in ((1, 1), (2, 2), (1, 1), (3, 3)):
+        head = Head(method="echo", caller=caller, call=call, settled=settled).SerializeToString()
+        socket.send_multipart([b"", PROTOCOL, head, Event().SerializeToString()])
+    answers = [await asyncio.to_thread(socket.recv_multipart) for _ in range(3)]
+    socket.close(0)
+    assert [Head.FromString(a[2]).call for a in answers] == [1, 2, 3] and bench.echo.calls["echo"] == 3
+
+
 async def test_a_settled_answer_is_forgotten(bench: Bench) -> None:
     asker = bench.asker()
     for _ in range(50):
@@ -108,6 +147,7 @@ async def test_a_notice_is_carried_out_and_not_answered(bench: Bench) -> None:
 
 async def test_a_notice_waits_a_moment_for_a_peer_that_is_just_starting(bench: Bench) -> None:
     bench.server.close()
+    await asyncio.sleep(0.3)  # until nobody listens
     asker = bench.asker()
     asker.tell("note", Event())
     asker.tell("note", Event())

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -204,6 +204,12 @@ def network(tmp_path: Path) -> Iterator[Callable[[str], Net]]:
     """Deploy a network of one's own from the text of its file."""
     with ExitStack() as stack:
         yield lambda text: stack.enter_context(network_of(text, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def deploying() -> Callable[[str, Path], AbstractContextManager[Net]]:
+    """Deploy a network from the text of its file, put into a folder, for the length of a `with`."""
+    return network_of
 
 
 @pytest.fixture

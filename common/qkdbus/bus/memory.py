@@ -30,8 +30,11 @@ class Memory:
         self._clock = clock
         self._callers: OrderedDict[Who, _Caller] = OrderedDict()
 
-    def recall(self, who: Who, call: int, settled: int) -> tuple[bytes, bytes] | None:
-        """Return the answer's frames (head, body) if this call was answered before; forget what is settled."""
+    def recall(self, who: Who, call: int, settled: int) -> tuple[bytes, bytes] | tuple[()] | None:
+        """Return the answer's frames (head, body) if this call was answered before; forget what is settled.
+
+        () for a call that is settled already: a repeat that was late, for which nobody waits. None: a new call.
+        """
         known = self._callers.get(who)
         if known is None:
             return None
@@ -40,7 +43,7 @@ class Memory:
         if settled > known.settled:
             known.settled = settled
             known.answers = {number: answer for number, answer in known.answers.items() if number >= settled}
-        return known.answers.get(call)
+        return () if call < known.settled else known.answers.get(call)
 
     def keep(self, who: Who, call: int, answer: tuple[bytes, bytes]) -> None:
         """Remember an answer until its call is settled."""

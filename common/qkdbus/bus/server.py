@@ -140,11 +140,14 @@ class Server:
             if running is not None:
                 running.envelope = reply.envelope
                 return True
-        known = self._memory.recall((call.user, call.caller), call.number, call.settled) if reply.remember else None
-        if known is not None:
+        if not reply.remember:
+            return False
+        known = self._memory.recall((call.user, call.caller), call.number, call.settled)
+        if known is None:
+            return False
+        if known:
             self._outbox.append((reply, known))
-            reply.remember = False
-        return known is not None
+        return True
 
     def _carry_out(self, served: _Served, body: bytes, reply: _Reply) -> None:
         name = served.name
@@ -191,8 +194,12 @@ class Server:
 
     # -- out
     def _answer(self, reply: _Reply, answer: Message) -> None:
-        self._fine.call = reply.call.number
-        self._outbox.append((reply, (self._fine.SerializeToString(), answer.SerializeToString())))
+        call = reply.call
+        self._fine.call = call.number
+        frames = (self._fine.SerializeToString(), answer.SerializeToString())
+        if reply.remember:  # now, not when it is sent: a repeat may come in the same drain
+            self._memory.keep((call.user, call.caller), call.number, frames)
+        self._outbox.append((reply, frames))
 
     def _refuse(self, reply: _Reply, error: QkdbusError) -> None:
         self._counters["refused"] += 1
@@ -224,8 +231,6 @@ class Server:
         outbox, self._outbox = self._outbox, []
         for reply, answer in outbox:
             call = reply.call
-            if reply.remember:
-                self._memory.keep((call.user, call.caller), call.number, answer)
             if call.number or not call.caller:
                 self._send(reply.envelope, answer)
 

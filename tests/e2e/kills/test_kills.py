@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qkdbus_client import Status
+from qkdbus_client import QoS, Status
 
 if TYPE_CHECKING:
-    from ..conftest import Net
+    from ..conftest import Ends, Net
     from .conftest import Killer, Load
 
 ALL = ("keymanager", "keysync", "dispatcher", "qbackend", "emulator", "supervisord")
@@ -35,34 +35,42 @@ def test_any_service_may_be_killed_while_keys_are_read_at_both_ends(load: Load, 
     assert load.finish() > 6 * len(ALL) * 10
 
 
-def test_agreed_keys_survive_the_death_of_both_ends(load: Load, killer: Killer) -> None:
-    net = load.net
-    ends = net.open("Alice", "Bob")
+def test_agreed_keys_survive_the_death_of_both_ends(network: Callable[[str], Net], three: str) -> None:
+    net = network(three)
+    ends = net.open("Alice", "Bob", QoS(timeout=500))
     ends.agree(1)
-    there = _stop_forming(net)
-    assert min(there) > 0, "no key is there that could survive"
+    waiting = _stop_forming(net, ends)
+    assert waiting >= 10, "few keys are there that could survive"
+    pids = net.pids()
     for node in ("Alice", "Bob"):
         for layer in ("keymanager", "keysync", "dispatcher", "qbackend"):
-            assert killer.strike(node, layer)
-    survived = ends.agree(min(there))
-    assert [key.index for key in survived] == list(range(1, 1 + min(there)))
+            os.kill(pids[node, layer], signal.SIGKILL)
+    survived = ends.agree(waiting)
+    assert [key.index for key in survived] == list(range(1, 1 + waiting))
     assert ends.here.get_key(ends.ksid).status != Status.SUCCESSFUL, "a key came from nowhere"
     for node in ("Alice", "Bob"):
         assert not net.local.start(net.name, node, "emulator").unready
-    assert ends.agree(3)[-1].index == min(there) + 3
+    assert ends.agree(3)[-1].index == waiting + 3
 
 
-def _stop_forming(net: Net) -> list[int]:
-    """Take the quantum layer away; return how many keys wait at Alice and at Bob, when that has settled."""
+def _stop_forming(net: Net, ends: Ends) -> int:
+    """Take the quantum layer away; return how many keys wait at either end, when that has settled."""
+
+    def waiting() -> list[int]:
+        infos = [next(i for i in c.list_streams() if i.ksid == ends.ksid) for c in (ends.here, ends.there)]
+        return [info.next_index - info.delivered for info in infos]
+
+    while min(waiting()) < 10:
+        time.sleep(0.05)
     for node in ("Alice", "Bob"):
         net.local.stop(net.name, node, "emulator")
-    seen: list[list[int]] = []
-    while len(seen) < 5 or any(counts != seen[-1] for counts in seen[-5:]):
+    seen = [waiting()]
+    while len(seen) < 10 or any(counts != seen[-1] for counts in seen[-10:]):
         assert len(seen) < 200, "formation goes on without a quantum layer"
-        seen.append([net.link(*ends).buffered_keys for ends in (("Alice", "Bob"), ("Bob", "Alice"))])
         time.sleep(0.1)
+        seen.append(waiting())
     assert seen[-1][0] == seen[-1][1], "the two ends do not hold the same keys"
-    return seen[-1]
+    return seen[-1][0]
 
 
 @pytest.mark.slow
