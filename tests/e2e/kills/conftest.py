@@ -17,6 +17,8 @@ import pytest
 
 from qkdbus.errors import QkdbusError
 from qkdbus_client import AsyncClient, Client, Key, Keys, QoS, Status
+from qkdbus_deploy import pidfile
+from qkdbus_deploy.control import Supervisord
 
 if TYPE_CHECKING:
     from ..conftest import Net
@@ -190,12 +192,22 @@ class Killer:
     def strike(self, node: str, layer: str) -> bool:
         """Kill -9 a program and do not wait; whether there was one."""
         try:
-            pid = self.net.pids()[node, layer]
+            pid = self._pid(node, layer)
             if pid:
                 os.kill(pid, signal.SIGKILL)
             return bool(pid)
         except (ProcessLookupError, QkdbusError):
             return False
+
+    def _pid(self, node: str, layer: str) -> int:
+        """Ask one supervisord: `status` would wait for whatever has just been killed."""
+        settings = self.net.settings(node)
+        if layer == "supervisord":
+            found = pidfile.read(settings.directory)
+            return found[0].pid if found else 0
+        programs = Supervisord(settings.run).programs()
+        program = next((one for name, one in programs.items() if name.partition("_")[0] == layer), None)
+        return program.pid if program else 0
 
     def all_ready(self, patience: float) -> None:
         ends = time.monotonic() + patience
