@@ -12,6 +12,8 @@ def main() -> None:
     with Client("Alice", network="three-sites") as alice, Client("Bob", network="three-sites") as bob:
         opened = alice.open_connect("app1@Alice", "app2@Bob", QoS(key_chunk_size=32, ttl=3600))
         print("Alice:", opened.status.name, opened.ksid)
+        if opened.ksid is None:
+            raise SystemExit(opened.reason)
 
         # The applications tell each other the key stream id (KSID) however they like: it is no secret.
         print("Bob:  ", bob.open_connect("app1@Alice", "app2@Bob", ksid=opened.ksid).status.name)

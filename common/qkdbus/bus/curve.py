@@ -7,6 +7,7 @@ which name it may come in through that door. The name is then `Call.user`.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from ..errors import BadFile
 from .pump import Pump
 
 ZAP = "inproc://zeromq.zap.01"
+SENDER = "X-Sender"  # property of each message that came through a guarded door: the sender's public key, Z85
+LOOK_EVERY = 0.1  # s between two looks at a file that says who is known
 Names = Callable[[], Mapping[bytes, str]]  # public key (32 octets) -> name
 
 
@@ -61,10 +64,20 @@ def secure_client(socket: zmq.Socket[bytes], pair: KeyPair, server_key: str) -> 
 class AppsFile:
     """`apps.json` ({application: public key}), read again whenever it changes on disk."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._file, self._monotonic = file, monotonic
         self._stamp: tuple[int, int] | None = None
         self._names: dict[bytes, str] = {}
+        self._senders: set[tuple[str, str]] = set()
+        self._look_at = 0.0
+
+    def still(self, user: str, sender: str) -> bool:
+        """Tell whether `user` is still let in with the key `sender` (Z85): connections outlive credentials."""
+        now = self._monotonic()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY
+            self._senders = {(name, z85.encode(key).decode()) for key, name in self().items()}
+        return (user, sender) in self._senders
 
     def __call__(self) -> Mapping[bytes, str]:
         """Return who is known now: public key (32 octets) -> application."""
@@ -119,4 +132,9 @@ class Gatekeeper:
             self._refused(door.decode(errors="replace"), address.decode(errors="replace"))
             # 300, not 400: a client that was told 400 never tries again, even when it is let in a moment later
             return [version, number, b"300", b"not known here", b"", b""]
-        return [version, number, b"200", b"OK", name.encode(), b""]
+        return [version, number, b"200", b"OK", name.encode(), _property(SENDER, z85.encode(credentials[0]))]
+
+
+def _property(name: str, value: bytes) -> bytes:
+    """Encode a property as ZMTP 3.1 does: the name with its length in one octet, the value with its in four."""
+    return bytes([len(name)]) + name.encode() + len(value).to_bytes(4, "big") + value

@@ -18,8 +18,9 @@ from google.protobuf.message import DecodeError, Message
 
 from ..contracts.call import OPERATOR, Call
 from ..contracts.contract import Contract, Method
-from ..errors import Failed, QkdbusError, Refused
+from ..errors import Failed, QkdbusError, Refused, Unauthorised
 from ..wire.head_pb2 import FAILED, REFUSED, Head
+from .curve import SENDER
 from .frames import NotOurs, outcome_of, receive, send, split
 from .memory import Memory
 from .pump import Pump
@@ -27,6 +28,7 @@ from .pump import Pump
 Handler = Callable[[Message, Call], "Message | Awaitable[Message] | None"]
 Running = tuple[str, bytes, int]
 Frames = tuple[bytes, bytes]  # head, body
+NOBODY = ""  # the user behind a connection whose credential is not known any more
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,6 +56,7 @@ class Server:
         socket: bound by the owner; closed here.
         secured: the socket is CURVE: who is behind a message is in its metadata, else it is the OPERATOR.
         commit: called before answers go out; an exception from it is fatal (`fatal` is called).
+        still: asked of each message of a secured socket: is this user still let in with this key (Z85)?
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class Server:
         clock: Callable[[], float],
         fatal: Callable[[BaseException], None],
         commit: Callable[[], None] | None = None,
+        still: Callable[[str, str], bool] | None = None,
     ) -> None:
+        self._still = still
         self._socket, self._contract, self._secured = socket, contract, secured
         self._log, self._counters, self._fatal = log, counters, fatal
         self._commit = commit
@@ -99,14 +104,17 @@ class Server:
 
     # -- in
     def _drain(self, most: int) -> bool:
-        left, secured, socket = True, self._secured, self._socket
+        left, secured, still, socket = True, self._secured, self._still, self._socket
         for _ in range(most):
             try:
                 last, frames = receive(socket)
             except zmq.Again:
                 left = False
                 break
-            self._take(str(last.get("User-Id")) if secured else OPERATOR, frames)
+            user = str(last.get("User-Id")) if secured else OPERATOR
+            if still is not None and not still(user, str(last.get(SENDER))):
+                user = NOBODY
+            self._take(user, frames)
         self._flush()
         return left
 
@@ -122,6 +130,9 @@ class Server:
             return
         caller, number = head.caller, head.call
         call = Call(user, caller, number, head.settled, head.patience_ms / 1e3, head.trace)
+        if user == NOBODY:
+            self._refuse(_Reply(envelope, call, False), Unauthorised("this credential has been revoked"))
+            return
         served = self._served.get(head.method)
         if served is None:
             unknown = Refused(f"{self._contract.name} has no method {head.method[:64]!r}")

@@ -25,7 +25,7 @@ class Vitals:
     replica: int
     implementation: str
     since: float
-    configuration: str
+    configuration: Callable[[], str]  # JSON, without secrets; asked for when somebody wants to see it
     waiting_for: Callable[[], str] = lambda: "start"
     last_failure: str = ""
     counters: Counter[str] = field(default_factory=Counter)
@@ -62,5 +62,5 @@ class Face:
         """Give counters, gauges and the configuration (without secrets)."""
         gauges: Mapping[str, float] = {name: read() for name, read in self._vitals.gauges.items()}
         return Description(
-            counters=dict(self._vitals.counters), gauges=gauges, configuration=self._vitals.configuration
+            counters=dict(self._vitals.counters), gauges=gauges, configuration=self._vitals.configuration()
         )

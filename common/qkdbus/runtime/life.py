@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -40,19 +41,19 @@ def run(layer: str, build: Build, directory: Path, replica: int = 0) -> int:
         return 2
     log = open_log(settings.name, layer, replica, settings.log_level)
     try:
-        asyncio.run(_live(settings, layer, build, replica))
+        asyncio.run(_live(settings, layer, build, replica, log))
     except Exception as error:
         log.critical("fatal", extra={"kind": type(error).__name__}, exc_info=error)
         return 1
     return 0
 
 
-async def _live(settings: NodeSettings, layer: str, build: Build, replica: int) -> None:
+async def _live(settings: NodeSettings, layer: str, build: Build, replica: int, log: logging.Logger) -> None:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
-    log = open_log(settings.name, layer, replica, settings.log_level)
+        # not loop.add_signal_handler: it walks the table of all signals, on pages that every fork then copies
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(over.set))
     room = Room(settings, layer, replica, log)
     loop.set_exception_handler(lambda _loop, context: _report(room, context))
     try:

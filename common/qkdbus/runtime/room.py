@@ -60,7 +60,10 @@ class Room:
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.context.set(zmq.MAX_SOCKETS, 4096)
-        public = settings.model_dump_json(exclude={"directory", "run"})
+
+        def public() -> str:
+            return settings.model_dump_json(exclude={"directory", "run"})
+
         self.vitals = Vitals(settings.name, layer, replica, f"qkdbus {__version__}", self.clock(), public)
         self.counters: Counter[str] = self.vitals.counters
         self.gauges = self.vitals.gauges
@@ -95,8 +98,9 @@ class Room:
     ) -> None:
         """Serve `target` at `endpoint`. The door says who may come in: this node, its neighbours, applications."""
         socket = router(self.context, LARGEST_FROM_APPLICATIONS if door == "north" else LARGEST)
+        still = None
         if door != "inner":
-            self._guard(door)
+            still = self._guard(door)
             secure_server(socket, self._own_pair(), door)
         socket.bind(endpoint)
         if endpoint.startswith("ipc://"):
@@ -111,6 +115,7 @@ class Room:
             clock=self.monotonic,
             fatal=self.die,
             commit=commit,
+            still=still,
         )
         self._servers.append(server)
         if self._tidying is None:
@@ -160,18 +165,21 @@ class Room:
             self._pair = KeyPair.read(self.settings.certs / "node.json")
         return self._pair
 
-    def _guard(self, door: Door) -> None:
+    def _guard(self, door: Door) -> Callable[[str, str], bool] | None:
+        """Have the door guarded; return who tells whether a sender is still let in, where that may change."""
         if self._gatekeeper is None:
             self._gatekeeper = Gatekeeper(self.context, self._refused)
         if door == "north":
-            self._gatekeeper.guard(door, AppsFile(self.settings.certs / "apps.json"))
-        else:
-            neighbours = {z85.decode(n.public_key.encode()): n.name for n in self.settings.neighbours}
+            apps = AppsFile(self.settings.certs / "apps.json", self.monotonic)
+            self._gatekeeper.guard(door, apps)
+            return apps.still
+        neighbours = {z85.decode(n.public_key.encode()): n.name for n in self.settings.neighbours}
 
-            def known() -> Mapping[bytes, str]:
-                return neighbours
+        def known() -> Mapping[bytes, str]:
+            return neighbours
 
-            self._gatekeeper.guard(door, known)
+        self._gatekeeper.guard(door, known)
+        return None
 
     def _refused(self, door: str, address: str) -> None:
         self.counters["refused_at_door"] += 1
