@@ -28,7 +28,7 @@ from typing import IO, Any
 import zmq
 
 from . import report
-from .load import Job, Way, merge
+from .load import BINS, Job, Way, merge
 from .stock import KEY, Stock, Stream, stock
 
 LEAD = 0.3  # s between telling the generators when to begin, and that moment
@@ -62,6 +62,7 @@ class Round:
     p50: float
     p99: float
     repeats: int
+    seconds: float  # shorter than asked when the stock did not last
 
 
 @dataclass
@@ -109,12 +110,15 @@ def measure(seconds: float, rounds: int, streams: int, total: int, wanted: Seque
         for setting in wanted:
             rows.append(_measure(keys, setting, seconds, rounds).row())
             report.say(f"  {describe(rows[-1])}")
-        return {"rows": rows, "stock": total, "forming_s": formed, "compared": keys.compared, "streams": streams}
+        told = {"stock": total, "streams": streams, "seconds": seconds, "forming_s": formed, "compared": keys.compared}
+        return {**told, "rows": rows}
 
 
 def _measure(keys: Stock, setting: Setting, seconds: float, rounds: int) -> Outcome:
     report.say(setting.title)
     outcome = Outcome(setting, seconds)
+    if setting.count and setting.transport == IPC:
+        rounds = 1  # each takes the whole stock
     with _echo(setting) as way:
         for number in range(rounds):
             if setting.count or not number:  # get_keys empties the stock in one round
@@ -131,9 +135,9 @@ def _measure(keys: Stock, setting: Setting, seconds: float, rounds: int) -> Outc
 
 def _round(way: Way, setting: Setting, seconds: float, streams: Sequence[Stream], keys: Stock | None) -> Round:
     """Have every generator call for `seconds` at once. `keys`: the stock they draw on, None for the echo."""
+    count, in_flight, ours = setting.count, setting.in_flight, keys is not None
     jobs = [
-        Job(way=way, ksid=s.ksid.hex, count=setting.count, in_flight=setting.in_flight, seconds=seconds, ours=bool(keys))
-        for s in streams
+        Job(way=way, ksid=s.ksid.hex, count=count, in_flight=in_flight, seconds=seconds, ours=ours) for s in streams
     ]
     processes = [_start("call", job) for job in jobs]
     for process in processes:
@@ -147,9 +151,17 @@ def _round(way: Way, setting: Setting, seconds: float, streams: Sequence[Stream]
     if keys is not None:
         for stream, one in zip(streams, told, strict=True):
             keys.had(stream, one["first"], one["count"], one["digest"])
+    return _summary(told, seconds, count)
+
+
+def _summary(told: Sequence[dict[str, Any]], seconds: float, count: int) -> Round:
+    """Sum up what the generators told: over the time agreed, or until the first of them found its stream empty."""
+    dry = [len(one["bins"]) - 1 for one in told if one["dry"]]
+    if dry:
+        seconds = min(dry) / BINS
+    calls = sum(sum(one["bins"][: int(seconds * BINS) + (not dry)]) for one in told) / seconds
     p50, p99 = merge([one["latencies"] for one in told])
-    calls = sum(one["calls"] for one in told) / seconds
-    return Round(calls, calls * max(1, setting.count), p50, p99, sum(one["repeats"] for one in told))
+    return Round(calls, calls * max(1, count), p50, p99, sum(one["repeats"] for one in told), seconds)
 
 
 @contextmanager
@@ -202,38 +214,53 @@ def describe(row: dict[str, Any]) -> str:
     """Return a row of the results as one line."""
     ours, bare = row["ours"], row["echo"]
     return (
-        f"{ours['calls']:,.0f} calls/s ({ours['keys']:,.0f} keys/s, p50 {ours['p50'] * 1e6:.0f} us, p99"
-        f" {ours['p99'] * 1e6:.0f} us); echo {bare['calls']:,.0f}/s (p50 {bare['p50'] * 1e6:.0f} us); {row['ratio']:.2f}"
+        f"{ours['calls']:,.0f} calls/s, {ours['keys']:,.0f} keys/s, p50 {ours['p50'] * 1e6:.0f} us; echo"
+        f" {bare['calls']:,.0f} calls/s, p50 {bare['p50'] * 1e6:.0f} us; ratio {row['ratio']:.2f}, rounds"
+        f" {', '.join(f'{ratio:.2f}' for ratio in row['all_ratios'])}"
     )
 
 
 def page(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
-    headings = ["setting", "calls/s", "keys/s", "p50 us", "p99 us", "echo calls/s", "echo p50 us", "echo p99 us", "ratio"]
-    cells = []
-    for row in results["rows"]:
-        ours, bare = row["ours"], row["echo"]
-        cells.append(
-            [row["title"], ours["calls"], ours["keys"], ours["p50"] * 1e6, ours["p99"] * 1e6]
-            + [bare["calls"], bare["p50"] * 1e6, bare["p99"] * 1e6, row["ratio"]]
-        )
-    first = results["rows"][0]
+    headings = (
+        "setting",
+        "calls/s",
+        "keys/s",
+        "p50 us",
+        "p99 us",
+        "echo: calls/s",
+        "p50 us",
+        "p99 us",
+        "ratio",
+        "rounds",
+    )
+    cells = [_cells(row) for row in results["rows"]]
     return f"""{report.table(headings, cells)}
 
-Medians of {first["rounds"]} rounds of {first["seconds"]:g} s each, the key manager's and the echo's in turn. {KEY}-byte
-keys. Ratio: our calls/s over the echo's, of the same setting in the same run.
+Medians over the rounds ({results["seconds"]:g} s each, the key manager's and the echo's in turn), {KEY}-byte keys.
+Ratio: our calls/s over the echo's in the same setting of the same run; "rounds" has the lowest and the highest.
 
-- Ours: the key manager of a deployed node behind its own door (CURVE and ZAP over tcp; ipc in the clear). Each answer
-  goes out after its delivery is committed (SQLite, WAL). `take` from keysync, acknowledgements, and the wiping of what
+- Ours: the key manager of a deployed node behind its own door (CURVE and ZAP over tcp; ipc in the clear). No answer
+  goes out before its delivery is committed (SQLite, WAL). `take` from keysync, acknowledgements, and the wiping of what
   was delivered happen within the time measured, on the same cores.
 - Echo: one process, one thread: `recv_multipart` on a ROUTER, `send_multipart` of the same envelope, protocol and Head
   frames with a body as long as the key manager's answer. CURVE over tcp, without ZAP.
-- Load: the same generator process for both (`benchmarks/load.py`), one DEALER each, one stream each.
-- Stock: {results["stock"]:,} keys at each end in {results["streams"]} streams, formed in {results["forming_s"]:.0f} s over an
-  `ideal` link through prepare and commit, and held by keysync on disk when a setting begins; the key manager is started
-  anew before, so that it holds no more than its first takes. All {results["compared"]:,} keys that were handed out at
-  one end were then fetched at the other, and were equal.
+- Load: the same generator process for both (`benchmarks/load.py`), one DEALER and one stream each.
+- Stock: {results["stock"]:,} keys at each end in {results["streams"]} streams, formed in
+  {results["forming_s"]:.0f} s over an `ideal` link through prepare and commit, and held by keysync on disk when a
+  setting begins; the key manager is started anew before, so that it has taken no more than a few kilobytes ahead. All
+  {results["compared"]:,} keys that were handed out at one end were then fetched at the other, and were equal.
 """
+
+
+def _cells(row: dict[str, Any]) -> list[object]:
+    ours, bare, ratios = row["ours"], row["echo"], row["all_ratios"]
+    lasted = "" if ours["seconds"] >= row["seconds"] else f" (the stock lasted {ours['seconds']:.1f} s)"
+    return [
+        *(row["title"] + lasted, ours["calls"], ours["keys"], ours["p50"] * 1e6, ours["p99"] * 1e6),
+        *(bare["calls"], bare["p50"] * 1e6, bare["p99"] * 1e6),
+        *(f"{row['ratio']:.2f}", f"{len(ratios)}: {min(ratios):.2f} - {max(ratios):.2f}"),
+    ]
 
 
 def run(quick: bool = False, seconds: float = 10.0, rounds: int = 3, streams: int = 8, total: int = 6_000_000) -> Any:

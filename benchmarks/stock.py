@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +38,8 @@ KEY = 32  # bytes
 ENDS = ("Alice", "Bob")
 AT_ONCE = 16_384  # keys in one call while comparing
 BLOCK_BITS = 1 << 23
+SAY_EVERY = 5.0  # s
+STALLED = 60.0  # s
 
 
 @dataclass
@@ -64,17 +66,25 @@ class Stock:
         if transport == "ipc":
             return Way(endpoint=self.settings["Alice"].ipc("keymanager"), server_key="", public_key="", secret_key="")
         access = find("Alice", self._name, self._home)
-        keys = {"public_key": access.public_key, "secret_key": access.secret_key}
-        return Way(endpoint=access.endpoint, server_key=access.server_key, **keys)  # type: ignore[typeddict-item]
+        return Way(
+            endpoint=access.endpoint,
+            server_key=access.server_key,
+            public_key=access.public_key,
+            secret_key=access.secret_key,
+        )
 
-    def fill(self, patience: float = 900.0) -> float:
-        """Wait until both ends hold the whole stock; return how long that took, s."""
-        began, told, whole = time.monotonic(), 0.0, len(self.streams) * self.per_stream
+    def fill(self) -> float:
+        """Wait until both ends hold the whole stock; return how long that took, s. Failed when it grows no more."""
+        whole = len(self.streams) * self.per_stream
+        began = grown = told = time.monotonic()
+        most = 0
         while (held := min(self._on_disk(end) for end in ENDS)) < whole:
             now = time.monotonic()
-            if now - began > patience:
-                raise Failed(f"only {held:,} of {whole:,} keys were formed in {patience:.0f} s")
-            if now - told >= 5:
+            if held > most:
+                most, grown = held, now
+            elif now - grown > STALLED:
+                raise Failed(f"no more than {held:,} of {whole:,} keys are formed; the logs are below {self._home}")
+            if now - told >= SAY_EVERY:
                 told = now
                 report.say(f"  stock: {held:,} of {whole:,} keys at both ends, {now - began:.0f} s")
             time.sleep(0.25)
@@ -144,7 +154,7 @@ class Stock:
             names = f"app{number}@Alice", f"app{number}@Bob"
             opened = alice.open_connect(*names, QoS(key_chunk_size=KEY, timeout=5_000, ttl=86_400))
             attached = bob.open_connect(*names, ksid=opened.ksid)
-        if attached.status not in (Status.SUCCESSFUL, Status.SUCCESSFUL_NO_PEER):
+        if attached.ksid is None or attached.status not in (Status.SUCCESSFUL, Status.SUCCESSFUL_NO_PEER):
             raise Failed(f"open_connect: {attached.status.name}: {attached.reason}")
         return Stream(attached.ksid)
 
@@ -181,8 +191,3 @@ def stock(streams: int, per_stream: int) -> Iterator[Stock]:
     """Deploy the network, open its streams, and yield it; it is gone afterwards."""
     with sandbox(two_nodes(per_stream)) as box:
         yield Stock(box.home, box.name, streams, per_stream)
-
-
-def total(streams: Sequence[Stream]) -> int:
-    """Return how many keys were fetched in all."""
-    return sum(stream.taken for stream in streams)

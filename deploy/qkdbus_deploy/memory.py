@@ -1,10 +1,12 @@
 """Keeping memory shared: what the warm parent does before it forks, so that its children touch less of it.
 
-A page is copied for a child as soon as the child (or the parent) writes to it, be it one reference count. Three
+A page is copied for a child as soon as the child (or the parent) writes to it, be it one reference count. Some
 things are in our hands, each measured on a ring of 64 nodes (MB a service, of 5 to 12 before):
 - no garbage collection, and none of what is there ever collected (`still`): 0.3;
 - the holes that imports leave in malloc's heap are filled, or every child puts its own things into them, a few on
-  each page (`fill_holes`): 0.3 to 1.3;
+  each page (`fill_holes`): 0.3 to 1.3; those in the interpreter's own pools too (`fill_pools`): 0.1 to 0.2;
+- the interpreter's cache of attributes holds 4096 names; each that a child replaces is one more page written, all
+  over memory, so it starts with those that services use (`forget_attributes`, before `rehearse`): 0.4 to 0.5;
 - what every service does first is done once before (`rehearse`): caches fill, the interpreter specialises the code
   and is done with writing to it: 0.5.
 """
@@ -17,6 +19,7 @@ import gc
 import io
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,6 +33,10 @@ from qkdbus.wire.head_pb2 import Head, Health
 from .nodes import CONFIGURATION
 
 SMALLEST_HOLE, LARGEST_HOLE = 24, 64 << 10  # octets
+SMALLEST_BLOCK, LARGEST_BLOCK, BLOCK_STEP = 48, 512, 16  # octets: what CPython's allocator has pools for
+POOL, POOL_HEADER = 16 << 10, 48  # octets
+BYTES_HEADER = bytes.__basicsize__  # with the closing zero
+MOST_BLOCKS = 100_000  # of one size: an allocator that behaves otherwise shall not take all memory
 
 
 def still() -> None:
@@ -76,6 +83,29 @@ def fill_holes() -> None:
             pass
         library.free(piece)
         size = size // 2 if size > 1024 else size - 128 if size > 256 else size - 16
+
+
+def forget_attributes() -> None:
+    """Empty the interpreter's cache of attributes: it lets go of names that only imports looked up."""
+    sys._clear_type_cache()
+
+
+def fill_pools() -> list[object]:
+    """Take every free block of the interpreter's pools but those of untouched pools; keep what is returned.
+
+    Blocks of a pool that nobody has used yet come one after the other, so a whole pool in order is the sign to stop.
+    """
+    kept: list[object] = []
+    for size in range(SMALLEST_BLOCK, LARGEST_BLOCK + 1, BLOCK_STEP):
+        whole = (POOL - POOL_HEADER) // size
+        taken: list[bytes] = []
+        last = run = 0
+        while run < whole and len(taken) < MOST_BLOCKS:
+            taken.append(bytes(size - BYTES_HEADER))
+            run = run + 1 if id(taken[-1]) == last + size else 1
+            last = id(taken[-1])
+        kept += taken[:-run]
+    return kept
 
 
 class _Mallinfo(ctypes.Structure):

@@ -79,8 +79,10 @@ def keep(network: Path, missing: list[str]) -> None:
     kernel.adopt_orphans()
     for name in missing:
         log.error("not_imported", extra={"what": name})
+    memory.forget_attributes()
     memory.rehearse(next((network / name for name in wishes.wanted(network)), None))
     _open_log(where / "warm.log")  # rehearsing has opened another
+    filling = memory.fill_pools()  # noqa: F841 (kept as long as we live)
     memory.fill_holes()
     memory.still()
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +24,21 @@ MB = 1 << 20
 
 
 def rows(net: Net, node: str, service: str) -> dict[str, int]:
-    """How many rows each table of a service has."""
-    with sqlite3.connect(f"file:{net.settings(node).state(service)}?mode=ro", uri=True, timeout=10) as base:
+    """How many rows each table of a service has: in a copy, for its file is locked by the service."""
+    state, service_has_moved = net.settings(node).state(service), 50
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            for file in state.parent.glob(f"{state.name}*"):
+                shutil.copy(file, folder)
+            try:
+                return _counts(Path(folder) / state.name)
+            except sqlite3.DatabaseError:  # copied in the middle of a checkpoint
+                service_has_moved -= 1
+                assert service_has_moved, "no copy can be read"
+
+
+def _counts(file: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(file)) as base:
         tables = [name for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: base.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
 

@@ -73,7 +73,7 @@ def test_noise_raises_an_alarm_and_keys_flow_again_when_it_ends(
             assert "qber" in got.reason
         link = net.link("Alice", "Bob")
         assert 0.15 < link.qber < 0.45
-        assert (link.blocks, link.kept) == (0, 0)
+        assert (link.blocks, link.key_rate, link.buffered_keys) == (0, 0, 0)
         alarms = [event for event in heard() if event.name == "alarm"]
         assert alarms
         assert {(event.fields["peer"], event.fields["reason"]) for event in alarms} == {("Bob", "qber")}

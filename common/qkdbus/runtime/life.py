@@ -51,9 +51,14 @@ def run(layer: str, build: Build, directory: Path, replica: int = 0) -> int:
 async def _live(settings: NodeSettings, layer: str, build: Build, replica: int, log: logging.Logger) -> None:
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
+
+    def end(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(over.set)
+
     for number in (signal.SIGTERM, signal.SIGINT):
         # not loop.add_signal_handler: it walks the table of all signals, on pages that every fork then copies
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(over.set))
+        signal.signal(number, end)
     room = Room(settings, layer, replica, log)
     loop.set_exception_handler(lambda _loop, context: _report(room, context))
     try:
