@@ -7,8 +7,8 @@ things are in our hands, each measured on a ring of 64 nodes (MB a service, of 5
   each page (`fill_holes`): 0.3 to 1.3; those in the interpreter's own pools too (`fill_pools`): 0.1 to 0.2;
 - the interpreter's cache of attributes holds 4096 names; each that a child replaces is one more page written, all
   over memory, so it starts with those that services use (`forget_attributes`, before `rehearse`): 0.4 to 0.5;
-- what every service does first is done once before (`rehearse`): caches fill, the interpreter specialises the code
-  and is done with writing to it: 0.5.
+- what every service does first is done before, until the interpreter has specialised the code and is done with
+  writing to it (`rehearse`): 0.5 to 0.8.
 """
 
 from __future__ import annotations
@@ -20,18 +20,23 @@ import io
 import os
 import signal
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import zmq
 from supervisor.options import ServerOptions
 
-from qkdbus.errors import BadFile
+from qkdbus.contracts.contract import Contract
+from qkdbus.errors import BadFile, QkdbusError
+from qkdbus.runtime import Room
 from qkdbus.runtime.logs import open_log
-from qkdbus.runtime.settings import load
-from qkdbus.wire.head_pb2 import Head, Health
+from qkdbus.runtime.settings import NodeSettings, load
+from qkdbus.wire.head_pb2 import Ping
 
 from .nodes import CONFIGURATION
 
+ENOUGH = 10  # times that CPython 3.11 runs code before it is specialised, and some
 SMALLEST_HOLE, LARGEST_HOLE = 24, 64 << 10  # octets
 SMALLEST_BLOCK, LARGEST_BLOCK, BLOCK_STEP = 48, 512, 16  # octets: what CPython's allocator has pools for
 POOL, POOL_HEADER = 16 << 10, 48  # octets
@@ -45,21 +50,23 @@ def still() -> None:
 
 
 def rehearse(node: Path | None) -> None:
-    """Do once what each supervisord and each service begins with; `node` is the folder of any node there is.
+    """Do what each supervisord and each service begins with; `node` is the folder of any node there is.
 
-    No ZeroMQ: its threads would be the only ones here, and a process with threads cannot be forked safely.
+    ZeroMQ's threads have ended when this returns: a process with threads cannot be forked safely.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    asyncio.run(_a_little_of_everything())
-    log = open_log("", "warm", 0, "info", io.StringIO())
-    log.info("rehearsed", extra={"number": 1})
-    Health.FromString(Health(node="a", ready=True).SerializeToString())
-    Head.FromString(Head(method="ping", caller=bytes(16), call=1).SerializeToString())
+    settings = None
     if node is not None:
         with suppress(BadFile, ValueError, OSError, SystemExit):  # its own supervisord will say so
-            load(node)
+            settings = load(node)
             options = ServerOptions()
             options.realize(["-n", "-s", "-c", str(node / CONFIGURATION)])
+    for _ in range(ENOUGH):
+        asyncio.run(_a_little_of_everything())
+        if settings is not None:
+            # TMPDIR may be full, or too deep for a socket: then the services do all this for themselves
+            with suppress(QkdbusError, OSError, zmq.ZMQError), tempfile.TemporaryDirectory(prefix="qkdbus-") as folder:
+                asyncio.run(_a_room(settings.model_copy(update={"directory": Path(folder), "run": Path(folder)})))
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -108,6 +115,22 @@ def fill_pools() -> list[object]:
     return kept
 
 
+async def _a_room(settings: NodeSettings) -> None:
+    """What all services share: a log, a socket that answers `ping`, one that asks, events."""
+    contract = Contract("warm", {})
+    room = Room(settings, "warm", 0, open_log(settings.name, "warm", 0, "info", io.StringIO()))
+    try:
+        room.serve(settings.ipc("warm"), contract, object())
+        room.listen(settings.ipc("warm.events"), ["rehearsed"], lambda event: None)
+        asker = room.asker(settings.ipc("warm"), contract)
+        await asyncio.sleep(0.004)  # it is connected then; else the call would be repeated after 50 ms
+        await asker.ask("ping", Ping(), patience=1.0)
+        room.publish("rehearsed", number=1)
+        room.log.info("rehearsed", extra={"number": 1})
+    finally:
+        room.close()
+
+
 class _Mallinfo(ctypes.Structure):
     """What mallinfo2(3) returns; `keepcost` is the size of the top, the piece that can still grow."""
 
@@ -118,7 +141,7 @@ class _Mallinfo(ctypes.Structure):
 async def _a_little_of_everything() -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: None)
+        signal.signal(number, lambda *_: None)
     reader, writer = os.pipe()
     loop.add_reader(reader, lambda: os.read(reader, 1))
     os.write(writer, b"x")

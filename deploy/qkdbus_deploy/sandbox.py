@@ -20,7 +20,7 @@ from types import FrameType
 from qkdbus.errors import Failed
 from qkdbus.network.model import Network
 
-from .drivers.driver import Deployed
+from .drivers.driver import Deployed, Unready
 from .drivers.local import Local
 from .launch import Launch
 
@@ -62,20 +62,25 @@ def sandbox(
     Raises Failed when a service does not become ready, or when something is left after the tear-down.
     `leave_logs`: a folder to copy the nodes' logs to first.
     """
-    mark = secrets.token_hex(8)
+    mark, outer = secrets.token_hex(8), os.environ.get(MARK)
     os.environ[MARK] = mark
     home = Path(tempfile.mkdtemp(prefix="qkdbus-"))
     with _signals_as_interrupt():
         try:
             deployed = Local(home, say, Launch()).deploy(network, patience)
             if deployed.unready:
-                first = deployed.unready[0]
-                log = "\n  ".join(("", *first.log))
-                raise Failed(f"{first.node}: {first.program} is not ready: {first.reason}{log}")
+                raise Failed("\n".join(map(_why, deployed.unready)))
             yield Sandbox(home, deployed, mark)
         finally:
             _uninterrupted(lambda: _tear_down(home, network.name, mark, say, leave_logs))
             os.environ.pop(MARK, None)
+            if outer is not None:  # a sandbox in a sandbox
+                os.environ[MARK] = outer
+
+
+def _why(unready: Unready) -> str:
+    log = "\n  ".join(("", *unready.log))
+    return f"{unready.node}: {unready.program} is not ready: {unready.reason}{log}"
 
 
 def _tear_down(home: Path, name: str, mark: str, say: Callable[[str], None], leave_logs: Path | None) -> None:

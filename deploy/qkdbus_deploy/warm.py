@@ -5,7 +5,8 @@ makes its plan meanwhile. The order comes on stdin, one line of JSON: {"network"
 of file instead means that nothing is to be done. Until that line this process has touched no file.
 
 Then it keeps what `.warm/wanted.json` asks for (see keeper.py), looking again whenever SIGHUP comes, and ends when
-nothing is wanted. SIGTERM: stops all nodes and ends. No thread and no ZeroMQ context ever lives here.
+nothing is wanted. SIGTERM: stops all nodes and ends. No thread and no ZeroMQ context lives here
+when it forks (`memory.rehearse` has some, and ends them).
 
 When it is killed, the nodes go on; nobody restarts a supervisord that dies then. Any command that changes the
 network (`qkdbus start NETWORK` is enough) starts a warm parent again, which adopts them.

@@ -25,6 +25,7 @@ from qkdbus.network.addresses import numbers
 from qkdbus.runtime.settings import NodeSettings
 from qkdbus.wire.head_pb2 import Describe, Description, Head, Ping
 from qkdbus_client import Client, QoS, Status
+from qkdbus_deploy import credentials
 
 if TYPE_CHECKING:
     from .conftest import Net
@@ -58,18 +59,17 @@ def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
 
 @pytest.fixture
 def credential(sites: Net) -> Iterator[Callable[[str, str], Path]]:
-    """Issue credentials with the command; take back what is left of them."""
+    """Issue credentials; take back what is left of them."""
     issued: list[tuple[str, str]] = []
 
     def issue(node: str, app: str) -> Path:
-        done = sites.command("client", "add", node, app, "--json")
-        assert done.returncode == 0, done.stderr
         issued.append((node, app))
-        return Path(json.loads(done.stdout)["credential"])
+        return credentials.add(sites.home / sites.name, node, app)
 
     yield issue
-    for node, app in issued:
-        sites.command("client", "revoke", node, app)
+    for node, app in set(issued):
+        if app in credentials.known(sites.home / sites.name, node):
+            credentials.revoke(sites.home / sites.name, node, app)
 
 
 # -- applications
@@ -77,7 +77,10 @@ def credential(sites: Net) -> Iterator[Callable[[str, str], Path]]:
 
 def test_an_application_reads_only_streams_that_name_it(sites: Net, credential: Callable[[str, str], Path]) -> None:
     bob = sites.client("Bob")
-    with Client("Alice", file=credential("Alice", "app1")) as app1, Client("Alice", file=credential("Alice", "app2")) as app2:
+    with (
+        Client("Alice", file=credential("Alice", "app1")) as app1,
+        Client("Alice", file=credential("Alice", "app2")) as app2,
+    ):
         opened = app1.open_connect("app1@Alice", "other@Bob", QoS(timeout=3000))
         assert opened.ksid is not None
         assert bob.open_connect("app1@Alice", "other@Bob", ksid=opened.ksid).status == Status.SUCCESSFUL
@@ -108,8 +111,11 @@ def test_a_credential_is_for_one_node(sites: Net, credential: Callable[[str, str
         client.list_streams()
 
 
-def test_a_revoked_credential_lets_nobody_in(sites: Net, credential: Callable[[str, str], Path], tmp_path: Path) -> None:
-    file = credential("Alice", "app4")
+def test_a_revoked_credential_lets_nobody_in(
+    sites: Net, credential: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    done = sites.command("client", "add", "Alice", "app4", "--json")
+    file = Path(json.loads(done.stdout)["credential"])
     copy = tmp_path / "copy.json"
     copy.write_text(file.read_text())
     with Client("Alice", file=copy) as before:
@@ -185,7 +191,9 @@ def test_every_listening_socket_is_one_of_the_plan_on_this_machine_only(sites: N
 # -- garbage
 
 
-def test_garbage_at_every_socket_does_no_harm(sites: Net, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+def test_garbage_at_every_socket_does_no_harm(
+    sites: Net, context: zmq.Context[zmq.Socket[bytes]], wait_until: Callable[..., float]
+) -> None:
     ends = sites.open("Alice", "Bob", QoS(timeout=3000))
     ends.agree(1)
     before = sites.pids()
@@ -194,8 +202,8 @@ def test_garbage_at_every_socket_does_no_harm(sites: Net, context: zmq.Context[z
     for node in sites.nodes():
         _raw_octets(node, dice)
         _frames(sites, node, context, dice)
+    wait_until(lambda: sites.status().state == "ready", 20)
     assert sites.pids() == before, "a service has died of it"
-    assert sites.status().state == "ready"
     assert sum(_refusals(sites, context).values()) > sum(refused.values()) + 1000, "nothing of it was heard"
     assert [key.index for key in ends.agree(3)] == [1, 2, 3]
     sites.open("Bob", "Charlie", QoS(timeout=3000)).agree(1)
@@ -204,10 +212,18 @@ def test_garbage_at_every_socket_does_no_harm(sites: Net, context: zmq.Context[z
 def _raw_octets(node: NodeSettings, dice: random.Random) -> None:
     """Random octets, half greetings, and a closed door, at everything that listens."""
     greeting = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(40)
-    lies = [dice.randbytes(200), greeting + dice.randbytes(300), b"GET / HTTP/1.0\r\n\r\n", b"\xff" * 5000, b"\x82" * 70_000, b""]
+    lies = [
+        dice.randbytes(200),
+        greeting + dice.randbytes(300),
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"\xff" * 5000,
+        b"\x82" * 70_000,
+        b"",
+    ]
     doors: list[tuple[int, str | tuple[str, int]]] = [(socket.AF_INET, (node.host, p)) for p in numbers(node.ports)]
     doors += [(socket.AF_UNIX, str(file)) for file in node.run.iterdir() if file.is_socket()]
-    assert len(doors) > 10
+    if node.name != "Charlie":
+        assert {"simulaqron.sock", "supervisor.sock"} <= {file.name for file in node.run.iterdir()}
     for family, address in doors:
         for lie in lies:
             with socket.socket(family, socket.SOCK_STREAM) as raw:
@@ -280,7 +296,7 @@ def _refusals(sites: Net, context: zmq.Context[zmq.Socket[bytes]]) -> dict[str, 
 
 
 def test_a_message_beyond_all_measure_ends_its_connection_and_nothing_else(sites: Net) -> None:
-    alice = sites.client("Alice", patience=2.0)
+    alice = sites.client("Alice", patience=1.0)
     with pytest.raises((Silent, ValueError)):
         alice.open_connect("a" * (1 << 20) + "@Alice", "b@Bob", QoS(timeout=100))
     assert sites.client("Alice").get_key(uuid.uuid4()).status == Status.STREAM_NOT_FOUND

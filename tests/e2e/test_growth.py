@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from qkdbus_client import QoS, Status
+from qkdbus_client import Client, QoS, Status
 
 if TYPE_CHECKING:
     from .conftest import Net
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SERVICES = ("keymanager", "keysync")
 NODES = ("Alice", "Bob")
 MB = 1 << 20
+# A ring of chains; ids that are refused for a while on purpose (reference "agreement" 3); bits that exchanges have
+# formed for streams closed meanwhile, of which the next streams are cut.
+ALLOWED = {"chain": 1100, "used_oid": 2000, "reservoir": 64}
 
 
 def rows(net: Net, node: str, service: str) -> dict[str, int]:
@@ -43,29 +46,29 @@ def _counts(file: Path) -> dict[str, int]:
         return {name: base.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
 
 
-def cycle(net: Net, here: object, there: object, keys: int) -> None:
+def cycle(here: Client, there: Client, keys: int) -> None:
     names = ("cycle@Alice", "cycle@Bob")
-    opened = here.open_connect(*names, QoS(key_chunk_size=16, timeout=5000))  # type: ignore[attr-defined]
-    assert there.open_connect(*names, ksid=opened.ksid).status == Status.SUCCESSFUL  # type: ignore[attr-defined]
+    opened = here.open_connect(*names, QoS(key_chunk_size=16, timeout=5000))
+    assert opened.ksid is not None
+    assert there.open_connect(*names, ksid=opened.ksid).status == Status.SUCCESSFUL
     for _ in range(keys):
-        mine, other = (client.get_key(opened.ksid) for client in (here, there))  # type: ignore[attr-defined]
+        mine, other = (client.get_key(opened.ksid) for client in (here, there))
         assert mine.key == other.key != b""
     for client in (here, there):
-        assert client.close(opened.ksid).status == Status.SUCCESSFUL  # type: ignore[attr-defined]
+        assert client.close(opened.ksid).status == Status.SUCCESSFUL
 
 
 def cycles(net: Net, count: int) -> None:
     here, there = net.client("Alice"), net.client("Bob")
     for number in range(count):
-        cycle(net, here, there, keys=number % 10 == 0)
+        cycle(here, there, keys=number % 10 == 0)
 
 
-def settled(net: Net, before: dict[str, dict[str, int]]) -> bool:
-    return all(now[table] <= before[who][table] + 3 for who, now in _all_rows(net).items() for table in now if table not in FIXED)
-
-
-# Rings of a fixed size, and ids that stay refused for a while on purpose (reference "agreement" 3).
-FIXED = ("chain", "used_oid", "sqlite_sequence")
+def grown_rows(net: Net, before: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Which tables have more rows than before, and how many more."""
+    now = _all_rows(net)
+    more = {f"{who} {table}": now[who][table] - before[who][table] for who in now for table in now[who]}
+    return {table: count for table, count in more.items() if count > ALLOWED.get(table.split()[-1], 3)}
 
 
 def _all_rows(net: Net) -> dict[str, dict[str, int]]:
@@ -81,7 +84,7 @@ def test_a_thousand_streams_that_come_and_go_leave_nothing(fast: Net, wait_until
     began = time.monotonic()
     cycles(fast, 1000)
     took = time.monotonic() - began
-    wait_until(lambda: settled(fast, before), 20, 0.5)
+    wait_until(lambda: not grown_rows(fast, before), 20, 0.5)
     after = _all_rows(fast)
     grown = {who: fast.memory(*who) - was[who] for who in was}
     print(f"\n1000 cycles in {took:.1f} s; grown: { {' '.join(w): f'{g / MB:.2f} MB' for w, g in grown.items()} }")
@@ -89,9 +92,3 @@ def test_a_thousand_streams_that_come_and_go_leave_nothing(fast: Net, wait_until
         print(f"  {who}: {after[who]}")
     assert max(grown.values()) < 3 * MB
     assert fast.open("Alice", "Bob").agree(3)
-
-
-def test_streams_that_come_and_go_leave_no_rows(fast: Net, wait_until: Callable[..., float]) -> None:
-    before = _all_rows(fast)
-    cycles(fast, 30)
-    wait_until(lambda: settled(fast, before), 20, 0.2)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 import zmq
 
 from qkdbus.bus.caller import Caller
@@ -89,6 +90,7 @@ def test_noise_raises_an_alarm_and_keys_flow_again_when_it_ends(
         assert [event.name for event in heard() if event.name in ("clear", "alarm")][-1] == "clear"
 
 
+@pytest.mark.slow
 def test_noise_that_begins_later_stops_the_flow_and_what_was_agreed_is_still_served(
     sites: Net, wait_until: Callable[..., float]
 ) -> None:

@@ -73,11 +73,11 @@ class AppsFile:
 
     def still(self, user: str, sender: str) -> bool:
         """Tell whether `user` is still let in with the key `sender` (Z85): connections outlive credentials."""
-        now = self._monotonic()
-        if now >= self._look_at:
+        now, asked = self._monotonic(), (user, sender)
+        if now >= self._look_at or asked not in self._senders:  # who is let in just now is known just now
             self._look_at = now + LOOK_EVERY
             self._senders = {(name, z85.encode(key).decode()) for key, name in self().items()}
-        return (user, sender) in self._senders
+        return asked in self._senders
 
     def __call__(self) -> Mapping[bytes, str]:
         """Return who is known now: public key (32 octets) -> application."""

@@ -57,7 +57,7 @@ async def _live(settings: NodeSettings, layer: str, build: Build, replica: int, 
             loop.call_soon_threadsafe(over.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # not loop.add_signal_handler: it walks the table of all signals, on pages that every fork then copies
+        # not loop.add_signal_handler: it walks the table of all signals, and every page it counts on is copied
         signal.signal(number, end)
     room = Room(settings, layer, replica, log)
     loop.set_exception_handler(lambda _loop, context: _report(room, context))

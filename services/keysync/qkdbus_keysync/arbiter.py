@@ -14,6 +14,7 @@ from .rows import Block, Epoch, JobRow, OpenRow, Piece
 from .store import Store
 
 OID_REMEMBERED = 600.0  # s: no message is that late
+UNMATCHED = 0.8  # s that a block waits for the follower's before the follower is asked once more
 REQUEST_REMEMBERED = 3.0  # s: the follower asks again every second
 
 
@@ -66,7 +67,7 @@ class Arbiter(End):
         for row in self.tables.jobs():
             if row.deadline <= now:
                 self._end_job(row.job, "deadline", failed=True)
-            elif not row.formed:
+            elif not row.formed or row.deadline - now < self.rules.formed_patience - UNMATCHED:
                 self._prepare(row.job)
         aged = self.planning.ageing(self.link.epoch, now - self.rules.reservoir_life)
         if aged is not None:
@@ -211,7 +212,7 @@ class Arbiter(End):
         return True
 
     def _prepare(self, job: int) -> None:
-        running = self.book.running.get(job)
+        running = self.book.running.get(job) or self.book.unmatched.get(job)
         if running is not None and running.endpoint and self.link.fid:
             asked = wire.Prepare(job=job, bits=running.bits, protocol=self.rules.protocol, endpoint=running.endpoint)
             self._say(wire.Reconcile(prepare=asked))
@@ -235,6 +236,7 @@ class Arbiter(End):
             self._hurry(row, now)
         elif self.material.block_name(formed.job) == (formed.run, formed.length):
             self.tables.delete_job(formed.job)
+            self.book.end(formed.job)
             self._allocate(now, (formed.job, Piece(formed.run, 0, formed.length)))
         else:
             self._end_job(formed.job, "blocks of different exchanges", failed=True)

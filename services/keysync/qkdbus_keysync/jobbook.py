@@ -16,10 +16,11 @@ class Running:
 
 
 class JobBook:
-    """Jobs without their own block yet, and what the follower has said about them."""
+    """Jobs that lack a block: this end's own (`running`), or the follower's (`unmatched`); and what it said of them."""
 
     def __init__(self) -> None:
         self.running: dict[int, Running] = {}
+        self.unmatched: dict[int, Running] = {}
         self.formed: dict[int, wire.Formed] = {}
 
     def start(self, job: int, bits: int) -> None:
@@ -33,15 +34,19 @@ class JobBook:
 
     def block_arrived(self, job: int) -> wire.Formed | None:
         """The own block is stored: return the follower's `formed` if it came first."""
-        self.running.pop(job, None)
+        running = self.running.pop(job, None)
+        if running is not None:
+            self.unmatched[job] = running
         return self.formed.pop(job, None)
 
     def end(self, job: int) -> None:
         """Forget a job."""
         self.running.pop(job, None)
+        self.unmatched.pop(job, None)
         self.formed.pop(job, None)
 
     def clear(self) -> None:
         """Forget all jobs."""
         self.running.clear()
+        self.unmatched.clear()
         self.formed.clear()

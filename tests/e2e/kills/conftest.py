@@ -231,7 +231,10 @@ class Killer:
             time.sleep(0.02)
 
     def report(self) -> str:
-        lines = [f"  {who:24s} ready again {ready:5.2f} s, new keys at every end {flow:5.2f} s" for who, ready, flow in self.took]
+        lines = [
+            f"  {who:24s} ready again {ready:5.2f} s, new keys at every end {flow:5.2f} s"
+            for who, ready, flow in self.took
+        ]
         return "\n".join(lines)
 
 

@@ -17,8 +17,16 @@ from typing import Any
 # installs nothing.
 from twisted.internet import asyncioreactor, tcp, udp, unix  # noqa: F401
 from twisted.logger import globalLogBeginner
+from twisted.spread import pb
+from zope.interface import implementedBy
 
 _INSTALLED = "twisted.internet.reactor"
+
+# What a class implements is worked out when it is first asked for; asked for here, before the parent forks.
+for _kind in (asyncioreactor.AsyncioSelectorReactor, unix.Port, unix.Client, unix.Server, unix.Connector):
+    implementedBy(_kind)
+for _kind in (pb.Broker, pb.PBServerFactory, pb.PBClientFactory, pb.RemoteReference, pb.Referenceable):
+    implementedBy(_kind)
 
 
 class LateReactor:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.spread import pb
+from zope.interface import implementedBy
 
 from . import library
 
@@ -38,3 +39,6 @@ class QkdVirtualNode(library.VirtualNode):  # type: ignore[misc]
     def remote_meet(self, peer: str, link: Any) -> Any:
         """Called by a neighbour's node once per connection: links are exchanged."""
         return self._meet(peer, link)
+
+
+implementedBy(QkdVirtualNode)  # works it out now, before the parent forks
