@@ -44,11 +44,12 @@ class Way(TypedDict):
 
 
 class Job(TypedDict):
-    """What one generator does: `count` keys a call (0: get_key) of the stream `ksid`, for `seconds`."""
+    """What one generator does: `count` keys a call (0: get_key) of the stream `ksid`, for `seconds`, `most` calls."""
 
     way: Way
     ksid: str
     count: int
+    most: int
     in_flight: int
     seconds: float
     ours: bool  # the key manager answers, whose keys are to be looked at; else the echo
@@ -59,7 +60,7 @@ class Generator:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], job: Job) -> None:
         self._in_flight, self._seconds, self._ours = job["in_flight"], job["seconds"], job["ours"]
-        self._many = bool(job["count"])
+        self._many, self._most = bool(job["count"]), job["most"]
         self._ksid = bytes.fromhex(job["ksid"])
         request = GetKeys(ksid=self._ksid, count=job["count"]) if self._many else GetKey(ksid=self._ksid)
         self._body = request.SerializeToString()
@@ -69,7 +70,6 @@ class Generator:
         self._number = 0
         self._latencies: list[float] = []
         self._bodies: list[bytes] = []
-        self._dry = False
         self._repeats = 0
         self._socket = _socket(context, zmq.DEALER, job["way"])
         self._socket.setsockopt(zmq.RCVTIMEO, REPEAT_MS)
@@ -84,7 +84,7 @@ class Generator:
         """Call from `at` on (monotonic clock) for the time agreed; return what came, by tenths of a second."""
         time.sleep(max(0.0, at - time.monotonic()))
         ends = at + self._seconds
-        for _ in range(self._in_flight):
+        for _ in range(min(self._in_flight, self._most)):
             self._send()
         bins = self._go_on(at, ends)
         in_time = sum(bins)
@@ -92,16 +92,21 @@ class Generator:
             self._take(self._receive())
         self._settle()
         keys = self._keys() if self._ours else {}
-        return {"bins": bins, "dry": self._dry, "repeats": self._repeats, "latencies": self._quantiles(in_time), **keys}
+        return {"bins": bins, "repeats": self._repeats, "latencies": self._quantiles(in_time), **keys}
 
     def _go_on(self, at: float, ends: float) -> list[int]:
-        """Be the loop that is timed: an answer comes, the next call goes. Returns the answers by tenths of a second."""
-        bins = [0] * (1 + int(BINS * self._seconds))
-        while (now := self._take(self._receive())) < ends and not self._dry:
+        """Be the loop that is timed: an answer comes, the next call goes. Returns the answers by tenths of a second.
+
+        The list is shorter when the calls were used up before the time.
+        """
+        bins = [0] * int(BINS * self._seconds)
+        while (now := self._take(self._receive())) < ends:
             bins[int((now - at) * BINS)] += 1
-            while len(self._waiting) < self._in_flight:
+            while len(self._waiting) < self._in_flight and self._number < self._most:
                 self._send()
-        return bins[: 1 + int((now - at) * BINS)] if self._dry else bins
+            if not self._waiting:
+                return bins[: 1 + int((now - at) * BINS)]
+        return bins
 
     def _send(self) -> None:
         self._number += 1
@@ -133,11 +138,8 @@ class Generator:
         head, body = Head.FromString(frames[2]), frames[3]
         sent = self._waiting.pop(head.call, None)
         if sent is not None:
-            if head.outcome:
-                raise SystemExit(f"refused: {head.reason}")
-            if body[:1] == NO_KEY:
-                self._dry = True
-                return now
+            if head.outcome or body[:1] == NO_KEY:
+                raise SystemExit(f"no key: {head.reason or Key.FromString(body).reason}")
             self._latencies.append(now - sent)
             self._bodies.append(body)
         return now

@@ -109,7 +109,11 @@ class Stock:
 
     def fullest(self, count: int) -> list[Stream]:
         """Return the `count` streams with the most keys left."""
-        return sorted(self.streams, key=lambda stream: sum(keys for keys, _ in stream.stretches))[:count]
+        return sorted(self.streams, key=self.left, reverse=True)[:count]
+
+    def left(self, stream: Stream) -> int:
+        """Return how many keys of a stream Alice may still fetch before Bob has to follow."""
+        return self.per_stream - sum(keys for keys, _ in stream.stretches)
 
     def had(self, stream: Stream, first: int, count: int, digest: str) -> None:
         """Note what a generator fetched at Alice."""

@@ -142,5 +142,8 @@ def test_the_warm_parent_has_one_thread_and_few_open_files(running: Any) -> None
 
 
 def _alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it may go while we look
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] not in "ZX"

@@ -206,8 +206,10 @@ def test_ctrl_c_before_anything_runs_leaves_nothing(machine: Any, until: Until) 
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=20)
         if "2 nodes started" in out or process.returncode < 0:  # it was faster than we: done, or on its way out
-            assert machine.status("net")["state"] == "ready"
-            machine.run("stop", "net")
+            found = machine.status("net")
+            assert found["state"] == "ready" or not found["nodes"]  # or the interpreter had not even started
+            if found["nodes"]:
+                machine.run("stop", "net")
         until(lambda: not machine.processes(), f"nothing runs, {delay} s after its start")
 
 
