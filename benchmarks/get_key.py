@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -136,11 +137,7 @@ def _measure(keys: Stock, setting: Setting, seconds: float, rounds: int) -> Outc
 
 def _round(way: Way, setting: Setting, seconds: float, streams: Sequence[Stream], keys: Stock | None) -> Round:
     """Have every generator call for `seconds` at once. `keys`: the stock they draw on, None for the echo."""
-    count, in_flight, ours = setting.count, setting.in_flight, keys is not None
-    jobs = [
-        Job(way=way, ksid=s.ksid.hex, count=count, in_flight=in_flight, seconds=seconds, ours=ours) for s in streams
-    ]
-    processes = [_start("call", job) for job in jobs]
+    processes = [_start("call", _job(way, setting, seconds, stream, keys)) for stream in streams]
     for process in processes:
         _line(process)
     at = time.monotonic() + LEAD
@@ -152,7 +149,7 @@ def _round(way: Way, setting: Setting, seconds: float, streams: Sequence[Stream]
     if keys is not None:
         for stream, one in zip(streams, told, strict=True):
             keys.had(stream, one["first"], one["count"], one["digest"])
-    return _summary(told, seconds, count)
+    return _summary(told, seconds, setting.count)
 
 
 def _job(way: Way, setting: Setting, seconds: float, stream: Stream, keys: Stock | None) -> Job:
@@ -170,7 +167,7 @@ def _job(way: Way, setting: Setting, seconds: float, stream: Stream, keys: Stock
 def _summary(told: Sequence[dict[str, Any]], seconds: float, count: int) -> Round:
     """Sum up what the generators told: over the time agreed, or until the first of them had used its stream up."""
     tenths = min(len(one["bins"]) for one in told)
-    if tenths < int(seconds * BINS):
+    if tenths < math.ceil(seconds * BINS):
         tenths -= 1  # the last one is not whole
         seconds = tenths / BINS
     calls = sum(sum(one["bins"][:tenths]) for one in told) / seconds
@@ -251,8 +248,9 @@ def page(results: dict[str, Any]) -> str:
     cells = [_cells(row) for row in results["rows"]]
     return f"""{report.table(headings, cells)}
 
-Medians over the rounds ({results["seconds"]:g} s each, half of it over ipc, the key manager's and the echo's in turn), {KEY}-byte keys.
-Ratio: our calls/s over the echo's in the same setting of the same run; "rounds" has the lowest and the highest.
+Medians over the rounds ({results["seconds"]:g} s each, half of it over ipc, the key manager's and the echo's in turn);
+{KEY}-byte keys. Ratio: our calls/s over the echo's in the same setting of the same run; "rounds" has how many there
+were, the lowest and the highest.
 
 - Ours: the key manager of a deployed node behind its own door (CURVE and ZAP over tcp; ipc in the clear). No answer
   goes out before its delivery is committed (SQLite, WAL). `take` from keysync, acknowledgements, and the wiping of what
@@ -281,7 +279,7 @@ def run(quick: bool = False, seconds: float = 10.0, rounds: int = 3, streams: in
     """Measure everything and return the results; `quick`: a small stock and short rounds, for a smoke test."""
     if quick:
         wanted = [Setting(0, 1, 1), Setting(0, 2, 64), Setting(MANY, 2, 4, IPC)]
-        return measure(0.25, 1, 2, 300_000, wanted)
+        return measure(0.4, 1, 2, 400_000, wanted)
     return measure(seconds, rounds, streams, total, settings())
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -99,7 +100,7 @@ class Generator:
 
         The list is shorter when the calls were used up before the time.
         """
-        bins = [0] * int(BINS * self._seconds)
+        bins = [0] * math.ceil(BINS * self._seconds)
         while (now := self._take(self._receive())) < ends:
             bins[int((now - at) * BINS)] += 1
             while len(self._waiting) < self._in_flight and self._number < self._most:

@@ -59,7 +59,6 @@ class Room:
         self.monotonic: Callable[[], float] = time.monotonic
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.context.set(zmq.MAX_SOCKETS, 4096)
 
         def public() -> str:
             return settings.model_dump_json(exclude={"directory", "run"})
