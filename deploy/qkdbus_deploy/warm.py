@@ -83,6 +83,7 @@ def keep(network: Path, missing: list[str]) -> None:
     memory.forget_attributes()
     memory.rehearse(next((network / name for name in wishes.wanted(network)), None))
     _open_log(where / "warm.log")  # rehearsing has opened another
+    memory.keep_for_ever()
     filling = memory.fill_pools()  # noqa: F841 (kept as long as we live)
     memory.fill_holes()
     memory.still()

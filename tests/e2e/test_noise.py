@@ -26,7 +26,7 @@ name: noisy
 nodes:
   - {node_name: Alice, neighbour_nodes: [Bob]}
   - {node_name: Bob, neighbour_nodes: [Alice]}
-link_defaults: {noise: {x: 0.2, z: 0.2}, block_bits: 512}
+link_defaults: {noise: {x: 0.2, z: 0.2}, block_bits: 256}
 """
 
 

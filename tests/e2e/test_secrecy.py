@@ -117,12 +117,12 @@ def traces(tmp_path_factory: pytest.TempPathFactory, deploying: Deploying) -> It
             logging.getLogger().addHandler(handler)
             ear = Ear(net)
             time.sleep(0.3)  # a subscription takes a moment, and nobody says when it is there
-            ends = net.open("Alice", "Bob", QoS(key_chunk_size=32, timeout=3000))
-            got = ends.agree(8)
+            ends = net.open("Alice", "Bob", QoS(key_chunk_size=16, timeout=3000))
+            got = ends.agree(6)
             said = {"repr": repr(got).encode() + str(got[0]).encode() + repr(ends.here.get_keys(ends.ksid, 1)).encode()}
             said |= _commands(net, ends)
             said |= _troubles(net, ends)
-            ends.agree(2)
+            ends.agree(1)
             ear.close()
             logging.getLogger().removeHandler(handler)
             said["events"] = b"\0".join(ear.heard)
@@ -215,7 +215,7 @@ def test_a_delivered_key_is_wiped_from_the_state_and_its_journal(
     traces: Traces, wait_until: Callable[..., float], key_of: FetchKey
 ) -> None:
     net = traces.net
-    ends = net.open("Alice", "Bob", QoS(key_chunk_size=32, timeout=3000))
+    ends = net.open("Alice", "Bob", QoS(key_chunk_size=16, timeout=3000))
     first = [key_of(ends.there, ends.ksid).key for _ in range(4)]  # Alice has not had these yet
     alice = net.home / net.name / "Alice" / "state"
     held = _raw(alice)
@@ -245,8 +245,8 @@ def test_state_files_are_the_owners_alone(traces: Traces) -> None:
 
 
 def test_destroy_overwrites_what_was_stored_and_leaves_no_file(network: Callable[[str], Net], key_of: FetchKey) -> None:
-    net = network(NETWORK)
-    ends = net.open("Alice", "Bob", QoS(key_chunk_size=32, timeout=3000))
+    net = network(NETWORK + "link_defaults: {emulator: ideal}\n")
+    ends = net.open("Alice", "Bob", QoS(key_chunk_size=16, timeout=3000))
     undelivered = [key_of(ends.there, ends.ksid).key for _ in range(4)]  # at Alice they still are
     folder = net.home / net.name / "Alice"
     files = {

@@ -75,7 +75,10 @@ class Caller:
             return None
         while (left := ends - time.monotonic()) > 0:
             if self._socket.poll(int(left * 1e3) + 1):
-                return [b"", *self._socket.recv_multipart()]
+                try:
+                    return [b"", *self._socket.recv_multipart(zmq.NOBLOCK)]
+                except zmq.Again:  # what came was an answer to an earlier try, which REQ_CORRELATE throws away
+                    continue
         return None
 
     def _read(self, frames: list[bytes], kind: type[Message], what: str) -> Message:
