@@ -231,7 +231,7 @@ def describe(row: dict[str, Any]) -> str:
     )
 
 
-def page(results: dict[str, Any]) -> str:
+def page(results: dict[str, Any], where: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     headings = (
         "setting",
@@ -249,8 +249,9 @@ def page(results: dict[str, Any]) -> str:
     return f"""{report.table(headings, cells)}
 
 Medians over the rounds ({results["seconds"]:g} s each, half of it over ipc, the key manager's and the echo's in turn);
-{KEY}-byte keys. Ratio: our calls/s over the echo's in the same setting of the same run; "rounds" has how many there
-were, the lowest and the highest.
+{KEY}-byte keys. Ratio: our calls/s over the echo's in the same setting of the same run, of the medians and of each
+round with the one that followed it. Load average of the machine before the run: {where["load_before"]} (what else runs
+on the cores falls on both, but not evenly).
 
 - Ours: the key manager of a deployed node behind its own door (CURVE and ZAP over tcp; ipc in the clear). No answer
   goes out before its delivery is committed (SQLite, WAL). `take` from keysync, acknowledgements, and the wiping of what
@@ -271,7 +272,7 @@ def _cells(row: dict[str, Any]) -> list[object]:
     return [
         *(row["title"] + lasted, ours["calls"], ours["keys"], ours["p50"] * 1e6, ours["p99"] * 1e6),
         *(bare["calls"], bare["p50"] * 1e6, bare["p99"] * 1e6),
-        *(f"{row['ratio']:.2f}", f"{len(ratios)}: {min(ratios):.2f} - {max(ratios):.2f}"),
+        *(f"{row['ratio']:.2f}", ", ".join(f"{ratio:.2f}" for ratio in ratios)),
     ]
 
 
@@ -298,8 +299,8 @@ def main() -> None:
     if asked.out:
         asked.out.write_text(json.dumps({"machine": where, "results": results}, indent=1) + "\n")
     elif not asked.quick:
-        report.write("get_key", "Delivering keys", "python -m benchmarks.get_key", page(results), results, where)
-    print(page(results))
+        report.write("get_key", "Delivering keys", "python -m benchmarks.get_key", page(results, where), results, where)
+    print(page(results, where))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import random
 import socket
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -264,7 +265,8 @@ def _shout(
         secure_client(client, pair, server_key)
     client.connect(endpoint)
     for message in _messages(contract, dice):
-        client.send_multipart(message)
+        with suppress(zmq.Again):  # thrown out for good: ZeroMQ does not even try again
+            client.send_multipart(message, zmq.NOBLOCK)
     client.close()
 
 
