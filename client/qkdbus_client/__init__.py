@@ -8,9 +8,10 @@
 At run time it needs pyzmq and protobuf alone.
 """
 
+from qkdbus.status import Status
+
 from .aio import AsyncClient
 from .client import Client
 from .results import Closed, Key, Keys, Opened, QoS, StreamInfo
-from .status import Status
 
 __all__ = ["AsyncClient", "Client", "Closed", "Key", "Keys", "Opened", "QoS", "Status", "StreamInfo"]

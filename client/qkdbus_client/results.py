@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .status import Status
+from qkdbus.status import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Mapping
 
 from qkdbus.contracts.keymanager import CONTRACT
+from qkdbus.status import Status
 from qkdbus.wire import keymanager_pb2 as wire
 
 from .results import Closed, Key, Keys, Opened, QoS, StreamInfo
-from .status import Status
 
 MARGIN = 5.0  # s beyond a stream's Timeout before we believe that nobody is there
 Ksid = uuid.UUID | bytes | str

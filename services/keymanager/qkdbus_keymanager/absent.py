@@ -5,9 +5,9 @@ from __future__ import annotations
 from qkdbus.contracts.call import OPERATOR
 from qkdbus.errors import Refused, Unauthorised
 from qkdbus.keys import KSID_NULL
+from qkdbus.status import Status, unknown_stream
 
 from .registry import Registry
-from .status import Status, unknown_stream
 from .store import Kind
 from .stream import EVERYONE
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qkdbus.contracts.call import OPERATOR, Call
 from qkdbus.errors import Refused, Unauthorised
 from qkdbus.network.model import Buffers
+from qkdbus.status import Status
 from qkdbus.wire.head_pb2 import Nothing
 from qkdbus.wire.keymanager_pb2 import Announce, Announced, Detach
 
@@ -13,7 +14,6 @@ from .feed import Feed
 from .peers import Peers
 from .qos import negotiate
 from .registry import Known, Registry
-from .status import Status
 from .uri import Uri, parse
 
 

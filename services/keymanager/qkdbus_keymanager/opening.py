@@ -10,6 +10,7 @@ from qkdbus.contracts.call import OPERATOR, Call
 from qkdbus.errors import Refused, Unauthorised
 from qkdbus.keys import KSID_NULL
 from qkdbus.network.model import Buffers
+from qkdbus.status import Status
 from qkdbus.wire.keymanager_pb2 import OpenConnect, Opened
 from qkdbus.wire.keysync_pb2 import OpenStream
 
@@ -19,7 +20,6 @@ from .peers import Peers
 from .ports import Asks, Publish, Tasks
 from .qos import negotiate
 from .registry import Registry
-from .status import Status
 from .stream import EVERYONE, State, Stream
 from .uri import Uri, parse
 from .waiting import bounded

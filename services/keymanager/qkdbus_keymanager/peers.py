@@ -12,11 +12,11 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from qkdbus.errors import QkdbusError, Refused
+from qkdbus.status import Status
 from qkdbus.wire.keymanager_pb2 import Announce, Announced, Detach
 
 from .ports import Asks, Tasks
 from .registry import Registry
-from .status import Status
 from .store import Tombstone
 from .stream import Stream
 

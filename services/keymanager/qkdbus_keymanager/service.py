@@ -11,6 +11,7 @@ import logging
 
 from qkdbus.contracts.call import Call
 from qkdbus.contracts.keysync import ALARM, AVAILABLE, CLEAR
+from qkdbus.status import Status
 from qkdbus.wire.head_pb2 import Event
 from qkdbus.wire.keymanager_pb2 import Close, Closed, ListStreams, OpenConnect, Opened, Streams
 
@@ -25,7 +26,6 @@ from .opening import Opening
 from .peers import Peers
 from .ports import Tasks
 from .registry import Registry
-from .status import Status
 from .store import Kind
 from .stream import State, Stream
 from .waiting import Waiting

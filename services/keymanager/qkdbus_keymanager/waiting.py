@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qkdbus.errors import Exhausted
+from qkdbus.status import Status
 from qkdbus.wire.keymanager_pb2 import GetKey, GetKeys, Key, Keys
 
 from .delivery import Caller
 from .links import UNKNOWN, Links
 from .peers import Peers
 from .ports import Tasks
-from .status import Status
 from .stream import Stream
 
 Answer = Key | Keys

@@ -1,4 +1,4 @@
-"""Status codes of ETSI GS QKD 004 (clause 6.3), and 9, which is ours."""
+"""Status codes of ETSI GS QKD 004 V2.1.1 (clause 6.3), and 9, which is an extension."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """What a call of ETSI GS QKD 004 came to."""
+    """What a call came to. A code that this library does not know is kept as `UNKNOWN_<n>`."""
 
     SUCCESSFUL = 0
     SUCCESSFUL_NO_PEER = 1
@@ -18,6 +18,14 @@ class Status(IntEnum):
     OPEN_FAILED_QOS = 7
     GET_KEY_FAILED_METADATA_INSUFFICIENT = 8
     STREAM_NOT_FOUND = 9
+
+    @classmethod
+    def _missing_(cls, value: object) -> Status | None:
+        if not isinstance(value, int):
+            return None
+        unknown = int.__new__(cls, value)
+        unknown._name_, unknown._value_ = f"UNKNOWN_{value}", value
+        return unknown
 
 
 def unknown_stream(strict: bool) -> Status:
