@@ -27,6 +27,7 @@ QKDBUS = (sys.executable, "-c", "from qkdbus_deploy.cli import main; main(prog_n
 _numbers = itertools.count(1)
 GOOD = (Status.SUCCESSFUL, Status.SUCCESSFUL_NO_PEER)
 
+# A small window: a stream that is open and not read shall not keep the machine busy for long.
 THREE = """\
 qkdbus_version: 1
 name: three
@@ -35,6 +36,7 @@ nodes:
   - {node_name: Bob, neighbour_nodes: [Alice, Charlie]}
   - {node_name: Charlie, neighbour_nodes: [Bob]}
 link_defaults: {block_bits: 512}
+buffers: {window_bytes: 512}
 """
 # No quantum hardware to wait for: what is between keysync and the application shows at full speed.
 FAST = """\

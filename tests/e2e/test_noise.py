@@ -27,6 +27,7 @@ nodes:
   - {node_name: Alice, neighbour_nodes: [Bob]}
   - {node_name: Bob, neighbour_nodes: [Alice]}
 link_defaults: {noise: {x: 0.2, z: 0.2}, block_bits: 256}
+buffers: {window_bytes: 256}
 """
 
 

@@ -35,6 +35,7 @@ log_level: debug
 nodes:
   - {node_name: Alice, neighbour_nodes: [Bob]}
   - {node_name: Bob, neighbour_nodes: [Alice]}
+buffers: {window_bytes: 512}
 """
 FetchKey = Callable[..., Key]
 Deploying = Callable[[str, Path], AbstractContextManager["Net"]]
@@ -49,7 +50,7 @@ def spellings(key: bytes) -> Iterator[bytes]:
         yield part.hex().upper().encode()
         yield part.hex(" ").encode()
         yield repr(part)[2:-1].encode()
-        yield text_format.MessageToString(wire.Key(key=part)).split('"')[1].encode()
+        yield text_format.MessageToString(wire.Key(key=part)).strip().removeprefix('key: "').removesuffix('"').encode()
         yield ", ".join(map(str, part)).encode()
         yield ",".join(map(str, part)).encode()
         yield "".join(f"{octet:08b}" for octet in part).encode()
@@ -185,6 +186,11 @@ def test_a_key_that_is_shown_would_be_found() -> None:
     for text in spoken:
         assert shown(b"log: " + text + b" end", [key]), text
     assert not shown(os.urandom(1 << 20), [key])
+
+
+def test_no_spelling_is_so_short_that_it_is_found_anywhere() -> None:
+    awkward = [b'"' * 32, b"\\" * 32, b"'" * 32, bytes(32), b"\n" * 32, *(os.urandom(32) for _ in range(200))]
+    assert min(len(spelling) for key in awkward for spelling in spellings(key) if any(key)) >= PART
 
 
 def test_no_key_is_in_any_file_but_the_state_of_keysync(traces: Traces) -> None:
