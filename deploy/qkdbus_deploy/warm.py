@@ -70,8 +70,11 @@ def keep(network: Path, missing: list[str]) -> None:
     from . import memory, wishes
     from .keeper import Keeper
 
-    where = wishes.folder(network)
-    lock = _lock(where)
+    try:
+        where = wishes.folder(network)
+        lock = _lock(where)
+    except FileNotFoundError:  # the command was interrupted, and its network removed, before we got here
+        return
     if lock is None:
         return
     log = _open_log(where / "warm.log")
