@@ -8,8 +8,10 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ROOTS := common client deploy services tests benchmarks
 LAST := $(BIN)/python -m pytest -q
+TWO := $(LAST) -n 2 --dist loadfile --no-loadscope-reorder
+FAST := $(TWO) -m "not slow and not root"
 
-.PHONY: help demo test test-all check wire bench clean
+.PHONY: help demo test test-all soak check wire bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -17,11 +19,16 @@ help: ## Show what can be made
 demo: .venv/.installed ## A network of three sites on this machine: form keys, compare them, tear down
 	@$(BIN)/qkdbus demo
 
-test: .venv/.dev ## The fast suite (under 3 minutes)
-	@$(LAST) -m "not slow and not root"
+test: .venv/.dev ## The fast suite (a few minutes)
+	@$(FAST)
 
 test-all: .venv/.dev ## Everything, with the slow tests and those that need root
-	@$(LAST)
+	@$(FAST)
+	@$(TWO) -m "slow and not root"
+	@$(TWO) -m root
+
+soak: .venv/.dev ## An hour at steady load: memory and latency have to stay flat (report in docs/soak.md)
+	@$(BIN)/python -m benchmarks.soak --report docs/soak.md
 
 check: .venv/.dev ## ruff, mypy strict, house rules, generated protobuf fresh
 	@echo "== ruff"; $(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
@@ -31,7 +38,7 @@ check: .venv/.dev ## ruff, mypy strict, house rules, generated protobuf fresh
 wire: .venv/.dev ## Generate the protobuf code again
 	@cd common && ../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. qkdbus/wire/*.proto
 
-bench: .venv/.dev ## The benchmarks, with their tables and plots in docs/ (about 15 minutes, on a quiet machine)
+bench: .venv/.dev ## The benchmarks, with their tables and plots in docs/ (about an hour, on a quiet machine)
 	@$(BIN)/python -m benchmarks.all
 
 clean: ## Remove the environment and the caches
@@ -53,4 +60,6 @@ clean: ## Remove the environment and the caches
 .venv/.dev: pyproject.toml .venv/.installed
 	@echo "Installing what the tests need (once)"
 	@$(PIP) install --group dev
+	@echo "Compiling the kernels of long blocks (once)"
+	@$(BIN)/python -c 'import qkdbus_qbackend.compiled'
 	@touch $@

@@ -1,6 +1,8 @@
 """All benchmarks, one after another; each writes its page in docs/. Leave the machine alone meanwhile.
 
 python -m benchmarks.all
+
+(`benchmarks.fleet` needs root, and is run by itself: sudo .venv/bin/python -m benchmarks.fleet)
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import sys
 
 from . import report
 
-EACH = ("start", "key_time", "get_key")
+EACH = ("start", "key_time", "get_key", "photonic_stack", "link_rate", "replicas", "scale")
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from qkdbus_qbackend.emulators.simulaqron import library
-from qkdbus_qbackend.emulators.simulaqron.broker import UnixNeighbours
+from qkdbus_qbackend.emulators.simulaqron.broker import BrokerNeighbours
 from qkdbus_qbackend.emulators.simulaqron.late_reactor import start_reactor
 from qkdbus_qbackend.emulators.simulaqron.node import QkdVirtualNode
 from qkdbus_qbackend.emulators.simulaqron.registers import SINK, SOURCE, Pair, Pauli, Registers
@@ -55,7 +55,7 @@ class End:
     batch: int
     engine: str
     registers: Registers
-    neighbours: UnixNeighbours
+    neighbours: BrokerNeighbours
     key: bytearray = field(default_factory=bytearray)
     pairs: int = 0
     open: dict[int, tuple[list[Pair], bytes, bytes]] = field(default_factory=dict)
@@ -121,7 +121,7 @@ async def run_end(role: str, folder: Path, total: int, batch: int, engine: str) 
     log = logging.Logger("bare_loop", logging.CRITICAL + 1)
     library.require(engine)
     dial = {peer: folder / f"{peer}.sock"} if role == "source" else {}
-    neighbours = UnixNeighbours(name, dial, frozenset([peer]), patience=60.0, log=log)
+    neighbours = BrokerNeighbours(name, dial, frozenset([peer]), patience=60.0, log=log)
     node = QkdVirtualNode(name, 65_536, neighbours.meet)
     end = End(batch, engine, Registers(node, random.Random()), neighbours)
     neighbours.start(start_reactor(asyncio.get_running_loop(), log), node, end, folder / f"{name}.sock")

@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,12 +23,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import zmq
 
 from . import report
-from .load import BINS, Job, Way, merge
+from .load import BINS, Job, Way, line, merge, say, start
 from .stock import KEY, Stock, Stream, stock
 
 LEAD = 0.3  # s between telling the generators when to begin, and that moment
@@ -137,13 +136,13 @@ def _measure(keys: Stock, setting: Setting, seconds: float, rounds: int) -> Outc
 
 def _round(way: Way, setting: Setting, seconds: float, streams: Sequence[Stream], keys: Stock | None) -> Round:
     """Have every generator call for `seconds` at once. `keys`: the stock they draw on, None for the echo."""
-    processes = [_start("call", _job(way, setting, seconds, stream, keys)) for stream in streams]
+    processes = [start("call", _job(way, setting, seconds, stream, keys)) for stream in streams]
     for process in processes:
-        _line(process)
+        line(process)
     at = time.monotonic() + LEAD
     for process in processes:
-        _say(process, repr(at))
-    told = [json.loads(_line(process)) for process in processes]
+        say(process, repr(at))
+    told = [json.loads(line(process)) for process in processes]
     for process in processes:
         process.wait()
     if keys is not None:
@@ -184,37 +183,15 @@ def _echo(setting: Setting) -> Iterator[Way]:
         secured = setting.transport == TCP
         endpoint = "tcp://127.0.0.1:*" if secured else f"ipc://{folder}/echo"
         asked = {"endpoint": endpoint, "server_secret": secret if secured else "", "count": setting.count}
-        process = _start("echo", asked)
+        process = start("echo", asked)
         try:
-            way = Way(endpoint=_line(process), server_key="", public_key="", secret_key="")
+            way = Way(endpoint=line(process), server_key="", public_key="", secret_key="")
             if secured:
                 way |= Way(endpoint=way["endpoint"], server_key=public, public_key=own_public, secret_key=own_secret)
             yield way
         finally:
             process.kill()
             process.wait()
-
-
-def _start(what: str, job: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.load", what]
-    root = Path(__file__).parents[1]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
-    _say(process, json.dumps(job))
-    return process
-
-
-def _say(process: subprocess.Popen[str], line: str) -> None:
-    pipe: IO[str] | None = process.stdin
-    assert pipe is not None
-    print(line, file=pipe, flush=True)
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    if not line:
-        raise RuntimeError(f"a load generator ended with {process.wait()}")
-    return line
 
 
 def _medians(rounds: Sequence[Round]) -> dict[str, float]:

@@ -16,9 +16,11 @@ import hashlib
 import json
 import math
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypedDict
 
 import zmq
@@ -169,6 +171,30 @@ class Generator:
             after += answer.count if isinstance(answer, Keys) else 1
             digest.update(answer.keys if isinstance(answer, Keys) else answer.key)
         return {"first": first, "count": after - first, "digest": digest.hexdigest()}
+
+
+def start(what: str, job: Any) -> subprocess.Popen[str]:
+    """Start a generator ("call") or the echo ("echo") with its job."""
+    command = [sys.executable, "-m", "benchmarks.load", what]
+    root = Path(__file__).parents[1]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root)
+    say(process, json.dumps(job))
+    return process
+
+
+def say(process: subprocess.Popen[str], text: str) -> None:
+    """Write it a line."""
+    assert process.stdin is not None
+    print(text, file=process.stdin, flush=True)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that it writes. RuntimeError when it has ended."""
+    assert process.stdout is not None
+    said = process.stdout.readline().strip()
+    if not said:
+        raise RuntimeError(f"a load generator ended with {process.wait()}")
+    return said
 
 
 def call() -> None:

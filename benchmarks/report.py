@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
         "cpu": model,
         "memory_gib": round(pages * size / 2**30),
         "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "date": time.strftime("%Y-%m-%d"),
         "load_before": round(os.getloadavg()[0], 2),
     }

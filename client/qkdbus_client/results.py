@@ -34,12 +34,16 @@ class QoS:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What `open_connect` came to. `ksid` is None when there is no stream; `qos` is what holds, or the offer."""
+    """What `open_connect` came to. `ksid` is None when there is no stream; `qos` is what holds, or the offer.
+
+    `trace` names the call in the logs (`qkdbus logs --trace`), as that of the other results does.
+    """
 
     status: Status
     ksid: uuid.UUID | None
     qos: QoS
     reason: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class Key:
 
     Attributes:
         key: the bits, bit 0 in the lowest bit of the first byte; empty unless the status is 0. SECRET: not shown.
-        metadata: of this key: `age` (ms), `hops`, and if there was room what is known of its block.
+        metadata: of this key: `age` (ms), `hops`, and if there was room what is known of its block: its `trace` is that
+            of the exchange that formed it.
         metadata_size: with status 8, the size to ask with.
     """
 
@@ -58,6 +63,7 @@ class Key:
     metadata: Mapping[str, object]
     metadata_size: int = 0
     reason: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Keys:
     count: int
     keys: tuple[bytes, ...] = field(repr=False)
     reason: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class Closed:
 
     status: Status
     reason: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Between the plain values of this library and the messages of the bus."""
+"""Between the plain values of this library and the messages of the bus.
+
+An answer is not believed blindly: Refused when it says that there are keys and has none, or names no stream.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import uuid
 from collections.abc import Mapping
 
 from qkdbus.contracts.keymanager import CONTRACT
+from qkdbus.errors import Refused
 from qkdbus.status import Status
+from qkdbus.trace import name as name_of
 from qkdbus.wire import keymanager_pb2 as wire
 
 from .results import Closed, Key, Keys, Opened, QoS, StreamInfo
@@ -45,38 +50,43 @@ def read_qos(message: wire.QoS) -> QoS:
     return QoS(**{name: getattr(message, name) if message.HasField(name) else None for name in _FIELDS})
 
 
-def read_opened(message: wire.Opened) -> Opened:
+def read_opened(message: wire.Opened, trace: bytes = b"") -> Opened:
     """Read the answer of `open_connect`."""
     status = Status(message.status)
     stream = status in (Status.SUCCESSFUL, Status.SUCCESSFUL_NO_PEER)
-    ksid = uuid.UUID(bytes=message.ksid) if stream else None
-    return Opened(status, ksid, read_qos(message.qos), message.reason)
+    ksid = _uuid(message.ksid) if stream else None
+    return Opened(status, ksid, read_qos(message.qos), message.reason, name_of(trace))
 
 
-def read_key(message: wire.Key) -> Key:
+def read_key(message: wire.Key, trace: bytes = b"") -> Key:
     """Read the answer of `get_key`."""
-    metadata = _read_metadata(message.metadata)
-    return Key(Status(message.status), message.index, message.key, metadata, message.metadata_size, message.reason)
+    metadata, status = _read_metadata(message.metadata), Status(message.status)
+    if status == Status.SUCCESSFUL and not message.key:
+        raise Refused("get_key: an answer that says there is a key, and has none")
+    said = message.metadata_size, message.reason
+    return Key(status, message.index, message.key, metadata, *said, name_of(trace))
 
 
-def read_keys(message: wire.Keys) -> Keys:
+def read_keys(message: wire.Keys, trace: bytes = b"") -> Keys:
     """Read the answer of `get_keys`."""
-    bits, count = message.keys, message.count
-    size = len(bits) // count if count else 0
+    bits, count, status = message.keys, message.count, Status(message.status)
+    size, left = divmod(len(bits), count) if count else (0, len(bits))
+    if left or (status == Status.SUCCESSFUL and not size):
+        raise Refused(f"get_keys: an answer with {len(bits)} octets of {count} keys")
     keys = tuple([bits[at : at + size] for at in range(0, count * size, size)]) if size else ()
-    return Keys(Status(message.status), message.index, count, keys, message.reason)
+    return Keys(status, message.index, count if size else 0, keys, message.reason, name_of(trace))
 
 
-def read_closed(message: wire.Closed) -> Closed:
+def read_closed(message: wire.Closed, trace: bytes = b"") -> Closed:
     """Read the answer of `close`."""
-    return Closed(Status(message.status), message.reason)
+    return Closed(Status(message.status), message.reason, name_of(trace))
 
 
 def read_streams(message: wire.Streams) -> list[StreamInfo]:
     """Read the answer of `list_streams`."""
     return [
         StreamInfo(
-            ksid=uuid.UUID(bytes=info.ksid),
+            ksid=_uuid(info.ksid),
             source=info.source,
             destination=info.destination,
             peer=info.peer,
@@ -91,12 +101,18 @@ def read_streams(message: wire.Streams) -> list[StreamInfo]:
     ]
 
 
+def _uuid(octets: bytes) -> uuid.UUID:
+    if len(octets) != 16:
+        raise Refused(f"an answer whose KSID has {len(octets)} octets")
+    return uuid.UUID(bytes=octets)
+
+
 def _read_metadata(text: bytes) -> Mapping[str, object]:
     if not text:
         return {}
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

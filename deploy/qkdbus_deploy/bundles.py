@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qkdbus.network.model import LayerName
 from qkdbus.runtime.settings import NodeSettings
 
 HIDDEN = "(secret)"
+# In node.yaml: every node of the network; the keys of neighbours, which services read again.
+_ASIDE = re.compile(r"^nodes:.*\n(?:- .*\n)*|^  public_key:.*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Bundle:
     @property
     def digest(self) -> str:
         """A short name for what its services read at start: when it differs, they have to be started again."""
-        return digest(file for file in self.files if not file.live)
+        return generation(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,20 @@ class Plan:
             if bundle.name == node:
                 return bundle
         raise KeyError(node)
+
+
+def generation(files: Iterable[File]) -> str:
+    """Return the name of what a running node was started with: it differs when the node must be restarted.
+
+    Live files are not part of it, nor are the keys of neighbours (they are read again), nor which other nodes the
+    network has: that concerns none but neighbours, and those are named elsewhere. So a node may join a network without
+    a restart of nodes far away.
+    """
+    return digest(
+        replace(file, text=_ASIDE.sub("", file.text)) if file.path == "node.yaml" else file
+        for file in sorted(files, key=lambda file: file.path)
+        if not file.live
+    )
 
 
 def digest(files: Iterable[File]) -> str:

@@ -65,6 +65,11 @@ class Supervisord:
         """Tell a program to stop; nothing happens when it does not run. Returns before it has."""
         self._change("supervisor.stopProcess", program)
 
+    def become(self, program: str, command: str) -> None:
+        """Give a program another command line from its next start on; "" for the one that was deployed."""
+        if not self._call("qkdbus.become", program, command):
+            raise Refused(f"no program {program!r} here")
+
     def _change(self, method: str, program: str) -> None:
         names = {info["name"]: f"{info['group']}:{info['name']}" for info in self._call("supervisor.getAllProcessInfo")}
         if program not in names:

@@ -27,12 +27,13 @@ Spawn = Callable[[Path, str], int]  # node directory, generation -> pid of its s
 
 @dataclass
 class Kept:
-    """A node we look after."""
+    """A node we look after. `since` is Unix time; the other times are monotonic."""
 
     generation: str
     mark: Mark | None = None
     handle: int = -1  # pidfd: readable when the process has ended
     since: float = 0.0
+    started: float = 0.0
     restarts: int = 0
     quick_deaths: int = 0
     not_before: float = 0.0
@@ -47,9 +48,11 @@ class Keeper:
         network: Path,
         spawn: Spawn,
         log: logging.Logger,
-        clock: Callable[[], float] = time.time,
+        date: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._network, self._spawn, self._log, self._clock = network, spawn, log, clock
+        self._network, self._spawn, self._log = network, spawn, log
+        self._date, self._monotonic = date, monotonic  # the first for what is shown: it may jump
         self._kept: dict[str, Kept] = {}
         self._said: dict[str, wishes.NodeState] | None = None
         self._ending = False
@@ -78,7 +81,8 @@ class Keeper:
             found = pidfile.read(entry)
             if found is not None:
                 mark, generation = found
-                self._kept[entry.name] = Kept(generation, mark, os.pidfd_open(mark.pid), since=self._clock())
+                handle = os.pidfd_open(mark.pid)
+                self._kept[entry.name] = Kept(generation, mark, handle, self._date(), self._monotonic())
                 self._log.info("adopted", extra={"node": entry.name, "pid": mark.pid})
 
     def _look(self) -> None:
@@ -88,7 +92,7 @@ class Keeper:
         wanted = {} if self._ending else wishes.wanted(self._network)
         for name, generation in wanted.items():
             self._kept.setdefault(name, Kept(generation))
-        now = self._clock()
+        now = self._monotonic()
         for name, kept in list(self._kept.items()):
             self._attend(name, kept, wanted.get(name), now)
         self._report()
@@ -112,7 +116,7 @@ class Keeper:
     def _start(self, name: str, kept: Kept, generation: str, now: float) -> None:
         pid = self._spawn(self._network / name, generation)
         kept.mark = Mark.of(pid)
-        kept.generation, kept.since = generation, now
+        kept.generation, kept.since, kept.started = generation, self._date(), now
         kept.handle = os.pidfd_open(pid)  # of a child that nobody has waited for: it is there
         self._log.info("started", extra={"node": name, "pid": pid, "restarts": kept.restarts})
         if kept.mark is None:  # a zombie already
@@ -131,8 +135,8 @@ class Keeper:
 
     def _died(self, name: str, kept: Kept) -> None:
         os.close(kept.handle)
-        now, asked = self._clock(), kept.kill_at is not None
-        quick = not asked and now - kept.since < QUICK
+        now, asked = self._monotonic(), kept.kill_at is not None
+        quick = not asked and now - kept.started < QUICK
         kept.mark, kept.handle, kept.kill_at = None, -1, None
         kept.quick_deaths = kept.quick_deaths + 1 if quick else 0
         pause = 0.0 if kept.quick_deaths <= 1 else min(LONGEST_PAUSE, 2.0 ** (kept.quick_deaths - 2))
@@ -159,7 +163,7 @@ class Keeper:
         poller = select.poll()
         for number in [self._wake, *(kept.handle for kept in self._kept.values() if kept.handle >= 0)]:
             poller.register(number, select.POLLIN)
-        now = self._clock()
+        now = self._monotonic()
         waits = [kept.kill_at - now for kept in self._kept.values() if kept.kill_at is not None]
         waits += [kept.not_before - now for kept in self._kept.values() if kept.mark is None]
         if not self._signals:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -16,20 +18,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A process that cannot be mistaken for another: a pid is used again, a pid with its start time is not."""
+    """A process that cannot be mistaken for another: a pid is used again, a pid with its start time is not.
+
+    Both may come again after a reboot, at which the same processes start at the same time; the boot's name does not.
+    """
 
     pid: int
     started: int  # clock ticks since boot, field 22 of /proc/<pid>/stat
+    boot: str = ""
 
     @classmethod
     def of(cls, pid: int) -> Mark | None:
         """Return the mark of a living process; None when there is none, or only its remains (a zombie)."""
         started = start_time(pid)
-        return None if started is None else cls(pid, started)
+        return None if started is None else cls(pid, started, boot_name())
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
-        return start_time(self.pid) == self.started
+        return self.boot in ("", boot_name()) and start_time(self.pid) == self.started
 
     def kill(self, number: int) -> bool:
         """Send a signal to this very process, or to nobody. Returns whether it was there."""
@@ -46,6 +52,14 @@ class Mark:
             return False
         finally:
             os.close(handle)
+
+
+@cache
+def boot_name() -> str:
+    """Return the kernel's name for the time since the machine was started; "" where it is hidden."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return ""
 
 
 def start_time(pid: int) -> int | None:

@@ -28,7 +28,8 @@ def locked(folder: Path, patience: float = 30.0) -> Iterator[None]:
 
 def _take(folder: Path, ends: float) -> int:
     while True:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would make those above with another mode
         try:
             number = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # removed meanwhile

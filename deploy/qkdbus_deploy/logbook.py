@@ -6,13 +6,15 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 SUPERVISORD = "supervisord"  # the name of its own log
+What = Literal["logs", "events", "both"]
+EVENTS = ".events"  # ends the names of event logs
 _SUPERVISORD_LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),(\d{3}) (\w+) (.*)")
 _SUPERVISORD_LEVELS = {"CRIT": "critical", "ERRO": "error", "WARN": "warning", "INFO": "info"}
 
@@ -30,6 +32,7 @@ class Line:
     """
 
     at: float
+    node: str
     program: str
     level: str
     event: str
@@ -41,45 +44,79 @@ class Line:
         return not self.level or LEVELS.index(self.level) >= LEVELS.index(level)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which lines of a network are wanted.
+
+    Attributes:
+        node, layer: of which alone; None: of all.
+        level: they matter at least that much.
+        what: logs, the events that services keep, or both.
+        count: the last so many (whoever follows sees all that come).
+        trace: only those that mention it; "": all.
+    """
+
+    node: str | None = None
+    layer: str | None = None
+    level: str = "debug"
+    what: What = "logs"
+    count: int = 50
+    trace: str = ""
+
+
 def programs(node: Path) -> list[str]:
     """Return the names of the programs that have a log, supervisord last."""
-    names = sorted(file.stem for file in (node / "logs").glob("*.log"))
+    names = sorted(file.stem for file in (node / "logs").glob("*.log") if not file.stem.endswith(EVENTS))
     return sorted(names, key=lambda name: name == SUPERVISORD)
 
 
-def last(node: Path, names: Sequence[str], count: int, level: str) -> list[Line]:
-    """Return the last `count` lines of these programs that matter at least `level`, in time order."""
-    lines = [line for name in names for line in _last(node, name, count, level)]
+def last(node: Path, names: Sequence[str], count: int, level: str, trace: str = "") -> list[Line]:
+    """Return the last `count` lines of these programs that matter at least `level`, in time order.
+
+    `trace`: only those that mention it.
+    """
+    lines = [line for name in names for line in _last(node, name, count, level, trace)]
     lines.sort(key=lambda line: line.at)  # stable: the order within a file stays
     return lines[-count:] if count else []
 
 
-def follow(node: Path, names: Sequence[str], level: str, every: float = 0.1) -> Iterator[Line]:
-    """Yield lines as they are written, from now on, for ever; rotated files are read to their end."""
-    tails = {name: _Tail(node / "logs" / f"{name}.log", name) for name in names}
+def follow(logs: Mapping[Path, Sequence[str]], level: str, every: float = 0.1) -> Iterator[Line]:
+    """Yield lines of nodes' programs as they are written, from now on, for ever; rotated files are read to their end.
+
+    `logs`: folder of a node -> names of its programs.
+    """
+    return _coming([Tail(node, name) for node, names in logs.items() for name in names], level, every)
+
+
+def _coming(tails: Sequence[Tail], level: str, every: float) -> Iterator[Line]:
     while True:
-        lines = [line for tail in tails.values() for line in tail.read() if line.at_least(level)]
+        lines = [line for tail in tails for line in tail.read() if line.at_least(level)]
         yield from sorted(lines, key=lambda line: line.at)
         time.sleep(every)
 
 
-def parse(raw: str, program: str, before: float) -> Line:
+def parse(raw: str, node: str, program: str, before: float) -> Line:
     """Read one line; `before` is the time of the line before it."""
     try:
         said = json.loads(raw)
         fields = {k: v for k, v in said.items() if k not in ("at", "level", "event")}
         level = said["level"] if said["level"] in LEVELS else ""
-        return Line(float(said["at"]), program, level, str(said["event"]), fields, raw)
+        return Line(float(said["at"]), node, program, level, str(said["event"]), fields, raw)
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     found = _SUPERVISORD_LINE.match(raw) if program == SUPERVISORD else None
     if found is None:
-        return Line(before, program, "", raw, {}, raw)
+        return Line(before, node, program, "", raw, {}, raw)
     at = time.mktime(time.strptime(found[1], "%Y-%m-%d %H:%M:%S")) + int(found[2]) / 1e3
-    return Line(at, program, _SUPERVISORD_LEVELS.get(found[3], "debug"), found[4], {}, raw)
+    return Line(at, node, program, _SUPERVISORD_LEVELS.get(found[3], "debug"), found[4], {}, raw)
 
 
-def _last(node: Path, name: str, count: int, level: str) -> list[Line]:
+def mentions(line: Line, trace: str) -> bool:
+    """Whether a line belongs to this trace, or tells of it: as the trace of a key's exchange, or as its block."""
+    return trace in (line.fields.get("trace"), line.fields.get("formed_by"), line.fields.get("block_id"))
+
+
+def _last(node: Path, name: str, count: int, level: str, trace: str) -> list[Line]:
     """Read one program's last lines, going back into rotated files as far as needed."""
     found: list[Line] = []
     number = 0
@@ -89,25 +126,28 @@ def _last(node: Path, name: str, count: int, level: str) -> list[Line]:
             raw = file.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             break
-        found = [line for line in _parsed(raw, name) if line.at_least(level)] + found
+        if trace:
+            raw = [text for text in raw if trace in text]
+        lines = [line for line in _parsed(raw, node.name, name) if line.at_least(level)]
+        found = [line for line in lines if not trace or mentions(line, trace)] + found
         number += 1
     return found[-count:] if count else []
 
 
-def _parsed(raw: Sequence[str], name: str, before: float = 0.0) -> list[Line]:
+def _parsed(raw: Sequence[str], node: str, name: str, before: float = 0.0) -> list[Line]:
     lines = []
     for text in raw:
         if text.strip():
-            lines.append(parse(text, name, before))
+            lines.append(parse(text, node, name, before))
             before = lines[-1].at
     return lines
 
 
-class _Tail:
+class Tail:
     """The growing end of one log."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
+    def __init__(self, node: Path, name: str) -> None:
+        self._path, self._node, self._name = node / "logs" / f"{name}.log", node.name, name
         self._rest, self._before = b"", 0.0
         self._file = self._open()
         if self._file is not None:
@@ -123,7 +163,7 @@ class _Tail:
             self._file = self._open()
             data += self._file.read() if self._file is not None else b""
         *whole, self._rest = (self._rest + data).split(b"\n")
-        lines = _parsed([text.decode(errors="replace") for text in whole], self._name, self._before)
+        lines = _parsed([text.decode(errors="replace") for text in whole], self._node, self._name, self._before)
         self._before = lines[-1].at if lines else self._before
         return lines
 

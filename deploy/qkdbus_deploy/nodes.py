@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qkdbus.errors import BadFile, Refused
+from qkdbus.network.model import LARGE
 from qkdbus.runtime.settings import NodeSettings, load
 
 from .bundles import Bundle
 
-CONFIGURATION = "supervisord.conf"
+CONFIGURATION, SETTINGS = "supervisord.conf", "node.yaml"
+_PHOTONIC = re.compile(r"^\s+emulator: photonic$", re.MULTILINE)
+_BLOCKS = re.compile(r"^\s+block_bits: (\d+)$", re.MULTILINE)
 _PROGRAM = re.compile(r"program:(?P<program>(?P<layer>[a-z]+)(?:_(?P<replica>\d+))?)$")
 
 
@@ -33,15 +36,19 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that was placed on this machine."""
+    """A node, as its files say.
 
+    `directory` is the folder that was read: the node's own, or on the machine that deployed it elsewhere, a copy.
+    """
+
+    directory: Path
     settings: NodeSettings
     services: tuple[Service, ...]
 
     @property
-    def directory(self) -> Path:
-        """Its folder."""
-        return self.settings.directory
+    def name(self) -> str:
+        """Its name."""
+        return self.settings.name
 
     def of(self, layer: str | None) -> list[Service]:
         """Return its services, or those of one layer (or one program). Refused when there is no such layer."""
@@ -88,7 +95,7 @@ def read(network: Path, name: str) -> Node:
     if name not in names(network):
         raise Refused(unknown("node", name, names(network), network.name))
     settings = load(network / name)
-    return Node(settings, tuple(_services(settings)))
+    return Node(network / name, settings, tuple(_services(network / name, settings)))
 
 
 def read_all(network: Path) -> list[Node]:
@@ -96,15 +103,31 @@ def read_all(network: Path) -> list[Node]:
     return [read(network, name) for name in names(network)]
 
 
+def links(network: Path) -> list[tuple[str, str]]:
+    """Return the links of a network, each with its source first."""
+    found = [(node.name, peer.name) for node in read_all(network) for peer in node.settings.neighbours if peer.arbiter]
+    return sorted(found)
+
+
 def placed(bundle: Bundle) -> Node:
     """Return the node that a bundle makes."""
     services = (_service(bundle.settings, program.name, program.layer, program.replica) for program in bundle.programs)
-    return Node(bundle.settings, tuple(services))
+    return Node(bundle.directory, bundle.settings, tuple(services))
 
 
-def emulated(node: Path) -> bool:
-    """Whether a node (its folder) runs the emulator program."""
-    return "\n[program:emulator]\n" in (node / CONFIGURATION).read_text()
+def emulators(node: Path) -> frozenset[str]:
+    """Return which emulators a node (its folder) uses that take long to import: "simulaqron", "photonic".
+
+    Long blocks ask for the kernels of the latter on any link (`LinkSettings.large`). Files are searched, not parsed:
+    that would take longer than the whole of a start.
+    """
+    found = set()
+    if "\n[program:emulator]\n" in (node / CONFIGURATION).read_text():
+        found.add("simulaqron")
+    settings = (node / SETTINGS).read_text()
+    if _PHOTONIC.search(settings) or any(int(bits) >= LARGE for bits in _BLOCKS.findall(settings)):
+        found.add("photonic")
+    return frozenset(found)
 
 
 def unknown(kind: str, name: str, known: list[str], where: str) -> str:
@@ -118,8 +141,8 @@ def unknown(kind: str, name: str, known: list[str], where: str) -> str:
     return f"no {kind} {name!r} in {where}: {hint}"
 
 
-def _services(settings: NodeSettings) -> list[Service]:
-    file = settings.directory / CONFIGURATION
+def _services(directory: Path, settings: NodeSettings) -> list[Service]:
+    file = directory / CONFIGURATION
     parser = RawConfigParser()
     if not parser.read(file):
         raise BadFile(f"{file}: not there; `qkdbus deploy` writes it")

@@ -18,6 +18,7 @@ from qkdbus.errors import QkdbusError, Refused, Silent
 from qkdbus.wire.head_pb2 import Head, Health, Ping
 
 ANY = Contract("any layer", {})  # every contract has ping and describe
+ROUND = 0.5  # s that a service has to answer whether it is ready
 AT_ONCE = 200  # sockets: about three file numbers each
 Who = TypeVar("Who", bound=Hashable)
 
@@ -64,19 +65,22 @@ def wait_ready(
 ) -> dict[Who, str]:
     """Ping until every service is ready; return those that are not when `patience` s are over, and why.
 
-    `hopeless` is asked now and then; it ends the wait early.
+    `hopeless` is asked now and then; it ends the wait early. The last round may be cut short: a service that is silent
+    in that one keeps the reason that it gave before.
     """
     reasons = dict.fromkeys(services, "no answer")
     ends = time.monotonic() + patience
     while reasons and (left := ends - time.monotonic()) > 0 and not hopeless():
-        for who, health in ping({who: services[who] for who in reasons}, min(0.5, left)):
+        for who, health in ping({who: services[who] for who in reasons}, min(ROUND, left)):
             if isinstance(health, Health) and health.ready:
                 del reasons[who]
                 on_ready(who)
             elif isinstance(health, Health):
                 reasons[who] = f"waits for {health.waiting_for}"
-            else:
-                reasons[who] = "no answer" if isinstance(health, Silent) else str(health)
+            elif not isinstance(health, Silent):
+                reasons[who] = str(health)
+            elif left >= ROUND:
+                reasons[who] = "no answer"
         time.sleep(0.01)
     return reasons
 

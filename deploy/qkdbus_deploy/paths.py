@@ -15,6 +15,7 @@ LONGEST_SOCKET = "supervisor.sock.4194304"
 LONGEST_PATH = 100  # of the 107 octets that a Unix socket's address holds
 EMULATOR_SOCKET = "simulaqron.sock"
 SUPERVISOR_SOCKET = "supervisor.sock"
+SWAPPED = "swapped.json"  # in a node's folder: layers that were swapped while it ran
 
 
 def network_directory(home: Path, network: str) -> Path:

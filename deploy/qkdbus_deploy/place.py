@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from qkdbus.errors import Refused
 
-from .bundles import Bundle, File, Plan, digest
-from .certs import APPS_FILE
+from . import bundles
+from .bundles import Bundle, File, Plan
+from .certs import FOLDER
 from .wishes import folder
 
 FOLDERS = ("certs", "logs", "state")
@@ -23,11 +25,8 @@ _CHUNK = 1 << 20
 
 
 def generation(bundle: Bundle) -> str:
-    """Return the name of what a running node was started with: it differs when the node must be restarted.
-
-    Who may come in (`apps.json`) is not part of it: key managers read that again whenever it changes.
-    """
-    return digest(file for file in bundle.files if file.path != APPS_FILE)
+    """Return the name of what a running node was started with: it differs when the node must be restarted."""
+    return bundles.generation(bundle.files)
 
 
 def place(plan: Plan) -> dict[str, str]:
@@ -45,16 +44,28 @@ def place(plan: Plan) -> dict[str, str]:
         elsewhere = () if bundle.run.parent == bundle.directory else (bundle.run.parent,)
         for where in (bundle.directory, *(bundle.directory / name for name in FOLDERS), *elsewhere, bundle.run):
             make_private(where)
-        _write_all(bundle.directory, bundle.files)
-    _write_all(plan.directory, plan.files)
+        write_all(bundle.directory, bundle.files)
+        drop_secrets(bundle.directory, bundle)
+    write_all(plan.directory, plan.files)
     generations = {bundle.name: generation(bundle) for bundle in plan.bundles}
-    write(folder(plan.directory) / PLACED, json.dumps(generations))
+    write(folder(plan.directory) / PLACED, json.dumps({**placed(plan.directory), **generations}))
     return generations
 
 
+def drop_secrets(directory: Path, bundle: Bundle) -> None:
+    """Wipe what a node shared with neighbours that it no longer has."""
+    wanted = {file.path for file in bundle.files}
+    for file in (directory / FOLDER).glob("link-*"):
+        if f"{FOLDER}/{file.name}" not in wanted:
+            wipe(file)
+
+
 def placed(network: Path) -> dict[str, str]:
-    """Return what `place` returned when it was last called for this network."""
-    return dict(json.loads((folder(network) / PLACED).read_text()))
+    """Return what `place` returned for each node when it was last called for that."""
+    try:
+        return dict(json.loads((folder(network) / PLACED).read_text()))
+    except FileNotFoundError:
+        return {}
 
 
 def write(file: Path, text: str) -> None:
@@ -64,6 +75,15 @@ def write(file: Path, text: str) -> None:
     with os.fdopen(number, "w", encoding="utf-8") as out:
         out.write(text)
     temporary.replace(file)
+
+
+def supersede(file: Path, text: str) -> None:
+    """Put a file in place as `write` does, and overwrite what it held before: a secret that is good no more."""
+    former = file.open("r+b", buffering=0) if file.is_file() and not file.is_symlink() else None
+    write(file, text)
+    if former is not None:
+        with former:
+            _zero(former)
 
 
 def make_private(where: Path) -> None:
@@ -105,20 +125,25 @@ def remove_network(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write_all(below: Path, files: Iterable[File]) -> None:
+def write_all(below: Path, files: Iterable[File]) -> None:
+    """Write those files below a folder whose text is not there yet."""
     for file in files:
         where = below / file.path
         if not where.is_file() or where.read_text(encoding="utf-8") != file.text:
-            write(where, file.text)
+            (supersede if file.secrets else write)(where, file.text)
 
 
 def _overwrite(file: Path) -> None:
     """Fill a file with zeros before its name goes (what a journalling or flash-backed disk keeps is beyond us)."""
-    left = file.stat().st_size
     with file.open("r+b", buffering=0) as out:
-        while left > 0:
-            left -= out.write(bytes(min(left, _CHUNK))) or 0
-        os.fsync(out.fileno())
+        _zero(out)
+
+
+def _zero(out: FileIO) -> None:
+    left = os.fstat(out.fileno()).st_size
+    while left > 0:
+        left -= out.write(bytes(min(left, _CHUNK))) or 0
+    os.fsync(out.fileno())
 
 
 def wipe(file: Path) -> None:

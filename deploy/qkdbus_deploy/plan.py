@@ -26,22 +26,41 @@ LOCAL_HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where bundles are going.
+class Place:
+    """One machine, as a place for nodes.
 
     Attributes:
         home: the folder of all networks there.
         run_root: where sockets live when `home` is too long a path for them.
         python: the interpreter that runs the built-in layers.
-        hosts: node -> address that its TCP sockets bind and its neighbours call; LOCAL_HOST where none is given.
-        packages: entry point of `qkdbus.layers` -> its package.
+        host: the address by which neighbours and applications reach its nodes.
+        bind: the address that their sockets bind, where that is another one.
     """
 
     home: Path
     run_root: Path
     python: str
-    hosts: Mapping[str, str] = field(default_factory=dict)
+    host: str = LOCAL_HOST
+    bind: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where bundles are going.
+
+    Attributes:
+        here: the place of each node of which `places` says nothing.
+        places: node -> its place.
+        packages: entry point of `qkdbus.layers` -> its package.
+    """
+
+    here: Place
+    places: Mapping[str, Place] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, node: str) -> Place:
+        """Return where a node goes."""
+        return self.places.get(node, self.here)
 
 
 def plan(network: Network, ports: Mapping[str, Ports], certs: Certs, target: Target) -> Plan:
@@ -49,15 +68,20 @@ def plan(network: Network, ports: Mapping[str, Ports], certs: Certs, target: Tar
 
     Raises Refused when a path of the target cannot be used for sockets or in supervisord's file.
     """
-    links = routes(network)
-    sites = _Sites(network, ports, certs, target)
-    settings = [_settings(sites, name, links) for name in network.names]
+    settings = all_settings(network, ports, certs, target)
     return Plan(
         network.name,
-        network_directory(target.home, network.name),
+        network_directory(target.here.home, network.name),
         tuple(_bundle(one, certs, target) for one in settings),
         (client_file(network.name, settings, certs),),
     )
+
+
+def all_settings(network: Network, ports: Mapping[str, Ports], certs: Certs, target: Target) -> list[NodeSettings]:
+    """Return what the services of each node will read: all of a plan that the network file decides."""
+    links = routes(network)
+    sites = _Sites(network, ports, certs, target)
+    return [_settings(sites, name, links) for name in network.names]
 
 
 @dataclass(frozen=True)
@@ -69,22 +93,26 @@ class _Sites:
     certs: Certs
     target: Target
 
-    def host(self, name: str) -> str:
-        return self.target.hosts.get(name, LOCAL_HOST)
+    def place(self, name: str) -> Place:
+        return self.target.place(name)
 
     def directory(self, name: str) -> Path:
-        return node_directory(self.target.home, self.network.name, name)
+        return node_directory(self.place(name).home, self.network.name, name)
 
     def run(self, name: str) -> Path:
-        return run_directory(self.directory(name), self.target.run_root)
+        return run_directory(self.directory(name), self.place(name).run_root)
+
+    def together(self, route: Route) -> bool:
+        """Whether both ends of a link are on one machine."""
+        one, other = self.place(route.arbiter), self.place(route.follower)
+        return (one.host, one.home) == (other.host, other.home)
 
     def neighbour(self, name: str, route: Route) -> Neighbour:
         """Return what the node at the other end of a link needs to know of `name`."""
-        together = self.host(route.arbiter) == self.host(route.follower)
-        socket = str(self.run(name) / EMULATOR_SOCKET) if _emulated(route) and together else ""
+        socket = str(self.run(name) / EMULATOR_SOCKET) if _emulated(route) and self.together(route) else ""
         return Neighbour(
             name=name,
-            host=self.host(name),
+            host=self.place(name).host,
             ports=self.ports[name],
             public_key=self.certs.nodes[name].public,
             arbiter=name != route.arbiter,
@@ -101,7 +129,8 @@ def _settings(sites: _Sites, name: str, links: tuple[Route, ...]) -> NodeSetting
     return NodeSettings(
         network=network.name,
         name=name,
-        host=sites.host(name),
+        host=sites.place(name).host,
+        bind=sites.place(name).bind,
         directory=sites.directory(name),
         run=sites.run(name),
         ports=sites.ports[name],
@@ -118,7 +147,7 @@ def _settings(sites: _Sites, name: str, links: tuple[Route, ...]) -> NodeSetting
 def _bundle(settings: NodeSettings, certs: Certs, target: Target) -> Bundle:
     choices = {layer: settings.layers[layer] for layer in LAYERS}
     emulated = any(neighbour.link.emulator == "simulaqron" for neighbour in settings.neighbours)
-    found = tuple(programs(choices, emulated, target.python, settings.directory, target.packages))
+    found = tuple(programs(choices, emulated, target.place(settings.name).python, settings.directory, target.packages))
     return Bundle(settings, found, node_files(settings, found, certs))
 
 

@@ -26,12 +26,25 @@ def installed(network: Network) -> dict[str, str]:
 
     Looks only when the network file names something that may be one: the search takes longer than a plan.
     """
-    blocks = (network.layers, *(node.layers for node in network.nodes))
-    choices = [choice for block in blocks for choice in block.values()]
-    if not any(choice.run for choice in choices):
-        return {}
+    return packages() if _named(network) else {}
+
+
+def packages() -> dict[str, str]:
+    """Return entry point -> package, of all `qkdbus.layers` of this machine."""
     # "mylab_qbackend.build:build" is what `python -m mylab_qbackend` serves.
     return {point.name: point.module.rpartition(".")[0] or point.module for point in entry_points(group=GROUP)}
+
+
+def distributions(network: Network) -> tuple[str, ...]:
+    """Return the distributions, beside qkdbus, whose entry points a network file names as layers."""
+    named = _named(network)
+    points = entry_points(group=GROUP) if named else ()
+    return tuple(sorted({p.dist.name for p in points if p.name in named and p.dist} - {"qkdbus"}))
+
+
+def _named(network: Network) -> set[str]:
+    blocks = (network.layers, *(node.layers for node in network.nodes))
+    return {choice.run for block in blocks for choice in block.values() if choice.run}
 
 
 def programs(
@@ -51,6 +64,11 @@ def programs(
 def _command(layer: LayerName, run: str | None, python: str, packages: Mapping[str, str]) -> list[str]:
     if run is None:
         return [python, "-m", BUILT_IN[layer]]
+    return command(run, python, packages)
+
+
+def command(run: str, python: str, packages: Mapping[str, str]) -> list[str]:
+    """Return the words of a command, or of an entry point, as they are run on a machine."""
     if run in packages:
         return [python, "-m", packages[run]]
     first, *rest = shlex.split(run)

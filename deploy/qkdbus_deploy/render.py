@@ -14,11 +14,12 @@ from typing import Any
 import yaml
 
 from qkdbus.bus.curve import KeyPair
+from qkdbus.bus.known import Doors
 from qkdbus.errors import Refused
 from qkdbus.runtime.settings import NodeSettings
 
 from .bundles import File, Program
-from .certs import APPS_FILE, CLIENT_FILE, LOCAL_USER, NODE_FILE, Certs
+from .certs import APPS_FILE, CLIENT_FILE, DOORS, LOCAL_USER, NODE_FILE, NORTH_FILE, Certs, link_file
 from .paths import SUPERVISOR_SOCKET
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -27,21 +28,31 @@ _OTHER_HOME = "choose a folder with a plain name (`--home DIR`)"
 
 
 def node_files(settings: NodeSettings, programs: Sequence[Program], certs: Certs) -> tuple[File, ...]:
-    """Return the files of one node."""
-    pair = certs.nodes[settings.name]
+    """Return the files of one node. Its services read those with keys again when they change."""
+    pairs = {NODE_FILE: certs.nodes[settings.name]}
+    if settings.name in certs.north:
+        pairs[NORTH_FILE] = certs.north[settings.name]
+    links = {link_file(peer.name): certs.secret(settings.name, peer.name) for peer in settings.neighbours}
     return (
         File("node.yaml", settings_text(settings)),
         File("supervisord.conf", supervisor_text(settings, programs)),
-        File(NODE_FILE, _json(_pair(pair)), (pair.secret,)),
+        *(File(path, pair_text(pair), (pair.secret,), live=True) for path, pair in pairs.items()),
         File(APPS_FILE, _json(dict(certs.apps[settings.name])), live=True),
+        File(DOORS, certs.doors.get(settings.name, Doors().text), live=True),
+        *(File(path, secret.text, (secret.secret,), live=True) for path, secret in links.items()),
     )
 
 
 def client_file(network: str, nodes: Sequence[NodeSettings], certs: Certs) -> File:
     """Return `client.json`: all that `Client(node, network=...)` needs, on this machine and by this user."""
-    entries = {node.name: _door(node, certs.nodes[node.name].public, certs.users[node.name]) for node in nodes}
+    entries = {node.name: _door(node, certs.door(node.name).public, certs.users[node.name]) for node in nodes}
     secrets = tuple(certs.users[node.name].secret for node in nodes)
     return File(CLIENT_FILE, _json({"network": network, "nodes": entries}), secrets)
+
+
+def pair_text(pair: KeyPair) -> str:
+    """Return the file of a key pair."""
+    return _json(_pair(pair))
 
 
 def settings_text(settings: NodeSettings) -> str:

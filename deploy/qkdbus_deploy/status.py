@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from qkdbus.contracts import keymanager, keysync
+from qkdbus.contracts import dispatcher, keymanager, keysync
 from qkdbus.errors import QkdbusError
+from qkdbus.wire.dispatcher_pb2 import ListWorkers
 from qkdbus.wire.head_pb2 import Health, Ping
 from qkdbus.wire.keymanager_pb2 import ListStreams, Streams
 from qkdbus.wire.keysync_pb2 import Links, LinkStatusAsked
+from qkdbus.wire.record_pb2 import BlockRecord
 
-from . import launch, nodes, pidfile, wishes
+from . import launch, nodes, pidfile, swaps, wishes, workers
 from .control import Program, Supervisord
 from .nodes import Node, Service
 from .observe import ANY, Question, ask_many
 from .wishes import NodeState
+from .workers import JobsStatus, WorkerStatus
 
 
 @dataclass(frozen=True)
 class LayerStatus:
-    """One service. `uptime` in s; `restarts` since its node's supervisord was started."""
+    """One service. `uptime` in s; `restarts` since its node's supervisord was started.
+
+    `swapped`: the command line that runs in place of what was deployed; "" when none does.
+    """
 
     layer: str
     replica: int
@@ -34,22 +40,34 @@ class LayerStatus:
     contract_version: int | None
     implementation: str
     reason: str
+    swapped: str = ""
 
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """One node. `restarts`: of its supervisord, since the warm parent was started."""
+    """One node. `restarts`: of its supervisord, since the warm parent was started.
+
+    `host`: where it is, as the inventory calls that; "" for this machine. `reason`: why nothing is known of it.
+    `generation`: of the bundle that it was started with; "" when it does not run.
+    """
 
     node: str
-    state: str  # running, or stopped
+    state: str  # running, stopped, or unknown (its host does not answer)
     pid: int | None
     restarts: int
     layers: tuple[LayerStatus, ...]
+    host: str = ""
+    reason: str = ""
+    generation: str = ""
 
 
 @dataclass(frozen=True)
 class LinkStatus:
-    """One end of a link, as its keysync says; rates in bit/s over the last minute."""
+    """One end of a link, as its keysync says; rates in bit/s over the last minute.
+
+    `speed`: seconds of the link's own clock per second here that its settings ask for, 0.0 for as fast as possible;
+    None where it has no clock. `last`: the record of the last exchange (`record.proto`), None before the first.
+    """
 
     node: str
     peer: str
@@ -68,6 +86,8 @@ class LinkStatus:
     disclosed: int
     kept: int
     failed: int
+    speed: float | None
+    last: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +108,22 @@ class StreamStatus:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """Something that is no longer as it was deployed.
+
+    Attributes:
+        kind: file (the network file says something else now), gone (it cannot be read), generation (a node runs as it
+            was placed before), unsent (a host did not get what was deployed last), version (of qkdbus), or unknown.
+        nodes: which nodes that concerns; nothing for all.
+        text: what it is, for a person, and how to mend it.
+    """
+
+    kind: str
+    nodes: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class NetworkStatus:
     """A whole network. `warm_parent` is None when nobody would restart a supervisord that dies."""
 
@@ -96,6 +132,9 @@ class NetworkStatus:
     nodes: tuple[NodeStatus, ...]
     links: tuple[LinkStatus, ...]
     streams: tuple[StreamStatus, ...]
+    drift: tuple[Drift, ...] = ()
+    workers: tuple[WorkerStatus, ...] = ()
+    jobs: tuple[JobsStatus, ...] = ()
 
     @property
     def state(self) -> str:
@@ -114,13 +153,16 @@ def look(network: Path, patience: float = 1.0) -> NetworkStatus:
     running = launch.running(network)
     found = nodes.read_all(network)
     here = [node for node in found if node.settings.name in running]
+    names = [node.settings.name for node in here]
     answers = dict(ask_many(_questions(here), patience))
     return NetworkStatus(
         network.name,
         warm.pid if warm else None,
         tuple(_node(node, running, kept, answers) for node in found),
-        tuple(link for node in here for link in _links(node.settings.name, answers)),
+        tuple(link for node in here for link in _links(node, answers)),
         tuple(stream for node in here for stream in _streams(node.settings.name, answers)),
+        workers=tuple(one for name in names for one in workers.workers(name, answers.get((name, "workers")))),
+        jobs=tuple(one for name in names for one in workers.jobs(name, answers.get((name, "workers")))),
     )
 
 
@@ -133,6 +175,7 @@ def _questions(found: list[Node]) -> list[Question[tuple[object, str]]]:
         questions += [
             Question((name, "links"), ipc("keysync"), keysync.CONTRACT, "link_status", LinkStatusAsked()),
             Question((name, "streams"), ipc("keymanager"), keymanager.CONTRACT, "list_streams", ListStreams()),
+            Question((name, "workers"), ipc("dispatcher"), dispatcher.CONTRACT, "list_workers", ListWorkers()),
         ]
     return questions
 
@@ -145,12 +188,19 @@ def _node(
     if name in running:
         with suppress(QkdbusError):  # just started, or just about to end: its services speak for themselves
             programs = Supervisord(node.settings.run).programs()
-    layers = [_layer(s, programs.get(s.program), answers.get((s, "ping"))) for s in node.services]
+    swapped: dict[str, str] = {}
+    with suppress(QkdbusError):
+        swapped = swaps.read(node.directory)
+    layers = [
+        replace(_layer(s, programs.get(s.program), answers.get((s, "ping"))), swapped=swapped.get(s.program, ""))
+        for s in node.services
+    ]
     known = kept.get(name)
     up = name in running
     found = pidfile.read(node.directory)
     pid = found[0].pid if found else None
-    return NodeStatus(name, "running" if up else "stopped", pid, known.restarts if known else 0, tuple(layers))
+    restarts, made = known.restarts if known else 0, running.get(name, "")
+    return NodeStatus(name, "running" if up else "stopped", pid, restarts, tuple(layers), generation=made)
 
 
 def _layer(service: Service, program: Program | None, health: object) -> LayerStatus:
@@ -178,11 +228,33 @@ def _state(program: Program | None, said: Health | None, health: object) -> str:
     return "silent" if program is not None or health is not None else "stopped"
 
 
-def _links(node: str, answers: dict[tuple[object, str], Any]) -> list[LinkStatus]:
-    said = answers.get((node, "links"))
-    names = [name for name in LinkStatus.__dataclass_fields__ if name != "node"]
-    links = said.links if isinstance(said, Links) else ()
-    return [LinkStatus(node, **{name: getattr(link, name) for name in names}) for link in links]
+def _links(node: Node, answers: dict[tuple[object, str], Any]) -> list[LinkStatus]:
+    said = answers.get((node.settings.name, "links"))
+    return [_link(node, link) for link in (said.links if isinstance(said, Links) else ())]
+
+
+def _link(node: Node, said: Any) -> LinkStatus:
+    own = ("node", "emulator", "speed", "last")
+    names = [name for name in LinkStatus.__dataclass_fields__ if name not in own]
+    emulator, speed = said.emulator, None
+    with suppress(KeyError):  # deployed anew, and its keysync has not read that yet
+        settings = node.settings.neighbour(said.peer).link
+        emulator = emulator or settings.emulator
+        speed = settings.photonic.speed if settings.emulator == "photonic" else None
+    return LinkStatus(
+        node=node.settings.name,
+        emulator=emulator,
+        speed=speed,
+        last=_record(said.last) if said.HasField("last") else None,
+        **{name: getattr(said, name) for name in names},
+    )
+
+
+def _record(record: BlockRecord) -> dict[str, Any]:
+    """Return a record as plain data: counts and figures, never a bit of key."""
+    fields = {field.name: getattr(record, field.name) for field in record.DESCRIPTOR.fields}
+    names = {"block_id": record.block_id.hex(), "trace": record.trace.hex()}
+    return {**fields, **names, "stages": dict(record.stages)}
 
 
 def _streams(node: str, answers: dict[tuple[object, str], Any]) -> list[StreamStatus]:

@@ -10,8 +10,8 @@ Three things differ from `supervisord -n -c supervisord.conf` (reference "deploy
 
 from __future__ import annotations
 
+import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -21,126 +21,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from supervisor import events, poller, process, rpcinterface, web, xmlrpc  # noqa: F401 (imported before forks)
+from supervisor import events, rpcinterface, web, xmlrpc  # noqa: F401 (imported before forks)
 from supervisor.medusa import asyncore_25 as asyncore
 from supervisor.options import ProcessConfig, ServerOptions
-from supervisor.states import ProcessStates, SupervisorStates
+from supervisor.states import SupervisorStates
 from supervisor.supervisord import Supervisor
 
 from qkdbus.errors import BadFile
 from qkdbus.runtime.settings import load
 
 from . import inplace, kernel, pidfile
+from .paths import SWAPPED
+from .supervised import LONGEST_SLEEP, ProgramConfig
+from .waking import Signals, WakingPoller
 
 CONFIGURATION = "supervisord.conf"
-LONGEST_PAUSE = 10.0  # s between two starts of a program that always dies
-LONGEST_SLEEP = 5.0  # s: supervisor's shortest tick event
-
-
-class Signals:
-    """Signals that came and were not looked at yet (the place of supervisor's SignalReceiver)."""
-
-    def __init__(self) -> None:
-        self.pending: list[int] = []
-
-    def receive(self, number: int, frame: object) -> None:
-        """Signal handler."""
-        if number not in self.pending:
-            self.pending.append(number)
-
-    def get_signal(self) -> int | None:
-        """Take the oldest one."""
-        return self.pending.pop(0) if self.pending else None
-
-
-class WakingPoller(poller.PollPoller):  # type: ignore[misc]
-    """poll(2) that a signal ends, and that lasts until something is due.
-
-    Python repeats an interrupted poll (PEP 475), which is why supervisor sees a dead child only when its
-    second is over; the wake-up pipe makes a signal an event like any other.
-    """
-
-    def initialize(self) -> None:
-        """Called by the base class."""
-        super().initialize()
-        self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._poller.register(self.wake_read, select.POLLIN)
-
-    def poll(self, timeout: float) -> tuple[list[int], list[int]]:
-        """Wait at most as long as the supervisor says; its fixed `timeout` is not asked."""
-        readable, writable = super().poll(self.options.nap())
-        if self.wake_read in readable:
-            readable.remove(self.wake_read)
-            os.read(self.wake_read, 4096)
-        return readable, writable
-
-    def close(self) -> None:
-        """Give the pipe back."""
-        signal.set_wakeup_fd(-1)
-        os.close(self.wake_read)
-        os.close(self.wake_write)
-
-
-class Program(process.Subprocess):  # type: ignore[misc]
-    """A supervised program: knows how often it was started, and comes back at once the first time it dies."""
-
-    spawned = 0
-    service: inplace.InPlace | None = None
-
-    def spawn(self) -> Any:
-        """Start it."""
-        self.spawned += 1
-        return super().spawn()
-
-    def get_execv_args(self) -> Any:
-        """Read the command line; called before the fork."""
-        filename, arguments = super().get_execv_args()
-        plain = not self.config.environment and self.config.uid is None
-        self.service = inplace.InPlace.of(arguments) if plain else None
-        return filename, arguments
-
-    def change_state(self, new_state: int, expected: bool = True) -> Any:
-        """Back off by 0, 1, 2 ... 10 s: a kill soon after a start is no crash loop yet."""
-        result = super().change_state(new_state, expected)
-        if new_state == ProcessStates.BACKOFF:
-            self.delay = time.time() + min(self.backoff - 1, LONGEST_PAUSE)
-        return result
-
-    def due(self, now: float) -> float:
-        """Seconds until this program's state changes by itself."""
-        if self.state in (ProcessStates.STARTING, ProcessStates.STOPPING):
-            return float(self.delay - now)
-        if self.state == ProcessStates.BACKOFF:
-            return 0.0 if self.backoff > self.config.startretries else float(self.delay - now)
-        fresh = self.state == ProcessStates.STOPPED and not self.laststart and self.config.autostart
-        return 0.0 if fresh else LONGEST_SLEEP
-
-    def _spawn_as_child(self, filename: str, argv: Sequence[str]) -> None:
-        """After the fork: become one of our services here, or go on to exec a foreign program."""
-        if self.service is None:
-            super()._spawn_as_child(filename, argv)
-            return
-        kernel.die_with(self.config.options.parent)
-        os.setpgid(0, 0)
-        self._prepare_child_fds()
-        inplace.run(self.service)
-
-    def _prepare_child_fds(self) -> None:
-        options = self.config.options
-        options.dup2(self.pipes["child_stdin"], 0)
-        options.dup2(self.pipes["child_stdout"], 1)
-        options.dup2(self.pipes["child_stdout" if self.config.redirect_stderr else "child_stderr"], 2)
-        os.closerange(3, options.minfds)
-
-
-class ProgramConfig(ProcessConfig):  # type: ignore[misc]
-    """The configuration of a Program."""
-
-    def make_process(self, group: Any = None) -> Program:
-        """Called by supervisor for each program of a group."""
-        program = Program(self)
-        program.group = group
-        return program
 
 
 class Options(ServerOptions):  # type: ignore[misc]
@@ -158,6 +53,7 @@ class Options(ServerOptions):  # type: ignore[misc]
     def realize(self, *args: Any, **keywords: Any) -> None:
         """Read the configuration file."""
         super().realize(*args, **keywords)
+        self._swap()
         self.pidfile = str(self.node / pidfile.NAME)
         self.rpcinterface_factories.append(("qkdbus", Extra, {}))
 
@@ -166,6 +62,16 @@ class Options(ServerOptions):  # type: ignore[misc]
         if klass in (None, ProcessConfig):
             klass = ProgramConfig
         return super().processes_from_section(parser, section, group_name, klass)
+
+    def _swap(self) -> None:
+        """Put in the layers that were swapped while the node ran."""
+        try:
+            swapped = json.loads((self.node / SWAPPED).read_text())
+        except (OSError, ValueError):  # hardly ever there; `qkdbus swap` says what is wrong with it
+            return
+        for group in self.process_group_configs:
+            for config in group.process_configs:
+                config.own, config.command = config.command, swapped.get(config.name, config.command)
 
     def set_uid_or_exit(self) -> None:
         """Stay who we are, without a warning when that is root: the network belongs to whoever deployed it."""
@@ -251,10 +157,23 @@ class Extra:
             for name, program in group.processes.items()
         }
 
+    def become(self, name: str, command: str) -> bool:
+        """Give a program another command line from its next start on; "" for the one that was deployed."""
+        if not (isinstance(command, str) and (not command or command.isprintable())):
+            raise xmlrpc.RPCError(xmlrpc.Faults.INCORRECT_PARAMETERS, "a command is one line of text")
+        for group in self.supervisord.process_groups.values():
+            if isinstance(name, str) and name in group.processes:
+                config = group.processes[name].config
+                config.own = config.own or config.command
+                config.command = command or config.own
+                return True
+        return False
+
 
 def supervise(directory: Path, generation: str = "", *, silent: bool = False) -> None:
     """Run one node's supervisord in this process until it is told to stop."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # services go on with these objects
+    _make_folder_of_sockets(directory)
     arguments = ["-n", "-c", str(directory / CONFIGURATION), *(["-s"] if silent else [])]
     first = True
     while True:
@@ -269,6 +188,17 @@ def supervise(directory: Path, generation: str = "", *, silent: bool = False) ->
         first = False
         if options.mood < SupervisorStates.RESTARTING:
             return
+
+
+def _make_folder_of_sockets(directory: Path) -> None:
+    """Make it again when it is gone: a reboot of the machine leaves nothing of /run and /tmp."""
+    with suppress(BadFile):
+        run = load(directory).run
+        if not run.is_dir():
+            from .place import make_private  # only now: what a supervisord imports, each node has for itself
+
+            make_private(run.parent)
+            make_private(run)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

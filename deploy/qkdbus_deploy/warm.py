@@ -3,13 +3,15 @@
 Importing is what starting costs (reference "deployment", section 3), so a command starts this process first and
 makes its plan meanwhile. The order comes on stdin, one line of JSON: {"network": <folder>, "emulator": bool}. End
 of file instead means that nothing is to be done. Until that line this process has touched no file.
+`python -m qkdbus_deploy.warm NETWORK_DIR` does the same for a network that is there already, in the foreground: that
+is how systemd starts it (boot.py).
 
 Then it keeps what `.warm/wanted.json` asks for (see keeper.py), looking again whenever SIGHUP comes, and ends when
 nothing is wanted. SIGTERM: stops all nodes and ends. No thread and no ZeroMQ context lives here
 when it forks (`memory.rehearse` has some, and ends them).
 
-When it is killed, the nodes go on; nobody restarts a supervisord that dies then. Any command that changes the
-network (`qkdbus start NETWORK` is enough) starts a warm parent again, which adopts them.
+When it is killed, the nodes go on; nobody restarts a supervisord that dies then. systemd, or any command that changes
+the network (`qkdbus start NETWORK` is enough), starts a warm parent again, which adopts them.
 """
 
 from __future__ import annotations
@@ -31,33 +33,54 @@ from . import kernel
 
 # What libraries import only when they are used, which would be in every child.
 LATE = ("encodings.idna",)
-LATE_WITH_EMULATOR = ("twisted.internet.asyncioreactor",)  # installs no reactor
+# What the services import only for a certain emulator. The reactor is not installed; the kernels are compiled.
+OF_EMULATORS = {
+    "simulaqron": ("qkdbus_qbackend.emulators.simulaqron.build", "twisted.internet.asyncioreactor"),
+    "photonic": ("qkdbus_qbackend.compiled",),
+}
 TAKE_OVER_WITHIN = 15.0  # s that the last warm parent may take to stop its nodes and end
 
 
 def main() -> None:
-    """Entry point of `python -m qkdbus_deploy.warm`."""
+    """Entry point of `python -m qkdbus_deploy.warm [NETWORK_DIR]`."""
+    if len(sys.argv) > 1:
+        come_back(Path(sys.argv[1]))
+        return
     if os.fork():  # whoever started us must not have to wait for us
         os._exit(0)
     os.umask(0o077)
     gc.disable()  # what it frees are holes, that every child would fill with pages of its own
-    missing = preload(emulator=False)
+    missing = preload()
     line = sys.stdin.readline()
     if not line:
         return
     order = json.loads(line)
-    if order["emulator"]:
-        missing += preload(emulator=True)
+    for emulator in order["emulators"]:
+        missing += preload(emulator)
     keep(Path(order["network"]), missing)
 
 
-def preload(*, emulator: bool) -> list[str]:
-    """Import what the services will need; return the names of those that cannot be imported."""
+def come_back(network: Path) -> None:
+    """Keep a network that was placed before, in this process."""
+    from . import nodes, wishes
+
+    os.umask(0o077)
+    gc.disable()
+    missing = preload()
+    here = set(nodes.names(network))
+    emulators = [nodes.emulators(network / name) for name in wishes.wanted(network) if name in here]
+    for emulator in sorted(frozenset().union(*emulators)):
+        missing += preload(emulator)
+    keep(network, missing)
+
+
+def preload(emulator: str = "") -> list[str]:
+    """Import what the services will need, or what they need for an emulator; return what cannot be imported."""
     from . import inplace, memory, supervise  # noqa: F401
 
-    modules = [m for package, (_, m) in inplace.BUILT_IN.items() if (package == inplace.EMULATOR) == emulator]
+    built_in = [module for package, (_, module) in inplace.BUILT_IN.items() if package != inplace.EMULATOR]
     missing = []
-    for module in [*modules, *(LATE_WITH_EMULATOR if emulator else LATE)]:
+    for module in OF_EMULATORS[emulator] if emulator else (*built_in, *LATE):
         try:
             importlib.import_module(module)
         except Exception as error:  # its node's log will say so too, when the service is started

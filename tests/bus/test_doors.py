@@ -96,7 +96,7 @@ async def test_an_application_added_while_the_service_runs_is_let_in(guarded: Gu
     with pytest.raises(Silent):
         await asker.ask("echo", Event(), patience=0.2)
     guarded.know(late=late)
-    await asker.ask("echo", Event(), patience=5)
+    await asker.ask("echo", Event(), patience=30)
     asker.close()
     assert guarded.bench.echo.users == ["late"]
 

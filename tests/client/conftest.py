@@ -37,6 +37,7 @@ class SmallKeyManager:
         self.given: dict[tuple[bytes, int], wire.Key | wire.Keys] = {}
         self.calls: list[Call] = []
         self.opened: list[wire.OpenConnect] = []
+        self.listed: list[Call] = []
 
     def ping(self, request: Ping, call: Call) -> Health:
         return Health(ready=True)
@@ -91,6 +92,7 @@ class SmallKeyManager:
         return wire.Closed(status=0 if self.qos.pop(request.ksid, None) else 9)
 
     def list_streams(self, request: wire.ListStreams, call: Call) -> wire.Streams:
+        self.listed.append(call)
         info = [wire.StreamInfo(ksid=ksid, qos=qos, state="ready", peer="Bob") for ksid, qos in self.qos.items()]
         return wire.Streams(streams=info)
 
@@ -107,7 +109,7 @@ class Door:
         self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(30)
 
     async def _live(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
@@ -133,6 +135,14 @@ class Door:
         server.close()
         gatekeeper.close()
         context.term()
+
+    def last_words(self) -> Call:
+        """What was asked last for the list of streams, as soon as somebody has."""
+        ends = time.monotonic() + 10
+        while not self.manager.listed:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        return self.manager.listed[-1]
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)

@@ -32,6 +32,15 @@ async def test_many_calls_are_in_flight_at_once(home: Path, door: Door) -> None:
     assert all(call.settled <= call.number for call in door.manager.calls)
 
 
+async def test_whoever_leaves_says_that_it_waits_for_nothing(door: Door) -> None:
+    async with AsyncClient.at(door.endpoint, **door.keys) as alice:
+        opened = await alice.open_connect("app1@Alice", "app2@Bob")
+        assert opened.ksid is not None
+        await asyncio.gather(*(alice.get_key(opened.ksid) for _ in range(8)))
+    last = await asyncio.to_thread(door.last_words)
+    assert last.settled > max(call.number for call in door.manager.calls)
+
+
 async def test_nobody_there_is_silent_after_the_patience() -> None:
     async with AsyncClient.at("tcp://127.0.0.1:9", patience=0.3) as alice:
         with pytest.raises(Silent):

@@ -65,6 +65,7 @@ def test_a_killed_supervisord_takes_its_services_along_and_comes_back_with_them(
     assert net.node("net", "N0")["restarts"] == 1
 
 
+@pytest.mark.slow
 def test_without_its_warm_parent_a_network_goes_on_and_start_mends_it(net: Any, until: Until) -> None:
     before = pids(net, "N0"), pids(net, "N1")
     os.kill(warm_parent(net), signal.SIGKILL)
@@ -93,6 +94,7 @@ def test_sigterm_to_the_warm_parent_stops_the_network(net: Any, until: Until) ->
     assert net.status("net")["state"] == "ready"
 
 
+@pytest.mark.slow
 def test_what_a_foreign_program_has_started_dies_with_its_supervisord(machine: Any, until: Until) -> None:
     script = machine.home.parent / "foreign.sh"
     script.write_text("#!/bin/sh\nsleep 1000 &\nexec sleep 2000\n")

@@ -72,7 +72,7 @@ def test_older_lines_come_out_of_rotated_files(node: Path) -> None:
 def test_following_goes_over_a_rotation_without_a_gap(node: Path) -> None:
     log = node / "logs" / "keysync.log"
     write(node, "keysync.log", line(0, "before"))
-    coming = logbook.follow(node, ["keysync"], "debug", every=0.005)
+    coming = logbook.follow({node: ["keysync"]}, "debug", every=0.005)
 
     def writes() -> None:
         for number in range(60):

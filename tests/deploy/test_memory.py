@@ -11,7 +11,7 @@ WORKS = """
 import asyncio, gc, os, sys
 gc.disable()
 from qkdbus_deploy import memory, warm
-warm.preload(emulator=False)
+warm.preload()
 
 async def wait_often(times):
     # one future after the other, of asyncio's own list of free objects

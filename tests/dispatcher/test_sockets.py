@@ -9,33 +9,14 @@ from typing import Any
 
 import pytest
 
-from qkdbus.contracts.call import Call
+from qkdbus.conformance.standins import worker
+from qkdbus.conformance.standins.worker import Worker
 from qkdbus.contracts.dispatcher import CONTRACT
-from qkdbus.contracts.qbackend import CONTRACT as QBACKEND
-from qkdbus.errors import Refused
 from qkdbus.runtime import Room
 from qkdbus.runtime.settings import NodeSettings, Ports
-from qkdbus.wire.dispatcher_pb2 import Exchange, Exchanged, JobName, KeyBlock, Reserve
+from qkdbus.wire.dispatcher_pb2 import Exchange, JobName, Reserve
 from qkdbus.wire.head_pb2 import Ping
-from qkdbus.wire.qbackend_pb2 import Abort, Aborted, Run
 from qkdbus_dispatcher.build import build
-
-
-class SmallWorker:
-    """Keeps the qbackend's contract: forms a block of zeros, or never ends."""
-
-    def __init__(self, since: float) -> None:
-        self.since, self.stuck = since, False
-
-    async def run(self, request: Run, call: Call) -> Exchanged:
-        if request.since not in (0.0, self.since):
-            raise Refused("started anew")
-        if self.stuck:
-            await asyncio.Event().wait()
-        return Exchanged(block=KeyBlock(run=bytes(16), bits=bytes(8), length=64))
-
-    def abort(self, request: Abort, call: Call) -> Aborted:
-        return Aborted()
 
 
 def settings_of(folder: Path) -> NodeSettings:
@@ -51,12 +32,9 @@ def settings_of(folder: Path) -> NodeSettings:
     )
 
 
-def start_worker(settings: NodeSettings) -> tuple[Room, SmallWorker]:
+def start_worker(settings: NodeSettings) -> tuple[Room, Worker]:
     room = Room(settings, "qbackend", 0, logging.getLogger("test"))
-    worker = SmallWorker(room.vitals.since)
-    room.serve(settings.ipc("qbackend.0"), QBACKEND, worker)
-    room.vitals.waiting_for = lambda: ""
-    return room, worker
+    return room, worker.serve(room)
 
 
 @pytest.fixture
@@ -68,7 +46,7 @@ async def node(tmp_path: Path) -> Any:
     await service.start()
     rooms[0].vitals.waiting_for = service.waiting_for
 
-    def start() -> SmallWorker:
+    def start() -> Worker:
         for room in rooms[1:]:
             room.close()
         room, worker = start_worker(settings)
@@ -81,7 +59,7 @@ async def node(tmp_path: Path) -> Any:
         room.close()
 
 
-async def ready(service: Any, patience: float = 5.0) -> Any:
+async def ready(service: Any, patience: float = 30.0) -> Any:
     async with asyncio.timeout(patience):
         while service.waiting_for():
             await asyncio.sleep(0.01)
@@ -108,12 +86,12 @@ async def test_a_job_goes_through_the_bus(node: Any) -> None:
 
 async def test_a_job_ends_when_its_worker_starts_anew_and_the_next_one_is_carried_out(node: Any) -> None:
     service, asker, start = node
-    start().stuck = True
+    start().held = True
     await ready(service)
     lost = asyncio.create_task(asker.ask("exchange", Exchange(name=JobName(peer="Bob", job=2), bits=64)))
     await asyncio.sleep(0.1)
     start()  # as supervisord would
-    answer = await asyncio.wait_for(lost, 5)
+    answer = await asyncio.wait_for(lost, 30)
     assert answer.failure and not answer.HasField("block")
     await asyncio.sleep(0.1)
     answer = await asker.ask("exchange", Exchange(name=JobName(peer="Bob", job=3), bits=64))

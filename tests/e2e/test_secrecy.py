@@ -37,6 +37,8 @@ nodes:
   - {node_name: Bob, neighbour_nodes: [Alice]}
 buffers: {window_bytes: 512}
 """
+PHOTONIC = "link_defaults: {emulator: photonic, protocol: bbm92, security: asymptotic,\n"
+PHOTONIC += "  photonic: {clock: as-fast-as-possible, block: 16384}}\n"
 FetchKey = Callable[..., Key]
 Deploying = Callable[[str, Path], AbstractContextManager["Net"]]
 PART = 8  # octets of a key that are enough to recognise it
@@ -50,6 +52,7 @@ def spellings(key: bytes) -> Iterator[bytes]:
         yield part.hex().upper().encode()
         yield part.hex(" ").encode()
         yield repr(part)[2:-1].encode()
+        yield repr(part + b"'\"")[2:-4].encode()  # as within octets of both quotes, or in a bytearray
         yield text_format.MessageToString(wire.Key(key=part)).strip().removeprefix('key: "').removesuffix('"').encode()
         yield ", ".join(map(str, part)).encode()
         yield ",".join(map(str, part)).encode()
@@ -106,13 +109,19 @@ class Traces:
         return {str(file): file.read_bytes() for file in found}
 
 
-@pytest.fixture(scope="module")
-def traces(tmp_path_factory: pytest.TempPathFactory, deploying: Deploying) -> Iterator[Traces]:
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(link, marks=pytest.mark.slow) for link in (PHOTONIC, "")],
+    ids=["photonic", "simulaqron"],
+)
+def traces(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, deploying: Deploying
+) -> Iterator[Traces]:
     """Fetch keys of a network that logs all it can, look at it with every command, and let things go wrong."""
     temporary = tmp_path_factory.mktemp("temporary")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
-        with deploying(NETWORK, tmp_path_factory.mktemp("secret")) as net:
+        with deploying(NETWORK + request.param, tmp_path_factory.mktemp("secret")) as net:
             log = io.StringIO()
             handler = logging.StreamHandler(log)
             logging.getLogger().addHandler(handler)
@@ -228,7 +237,7 @@ def test_a_delivered_key_is_wiped_from_the_state_and_its_journal(
     assert all(key[:PART] in held or key[-PART:] in held for key in first), "the search does not see what is there"
     assert [key_of(ends.here, ends.ksid).key for _ in range(4)] == first
     ends.here.get_key(ends.ksid)  # settles the last of them
-    took = wait_until(lambda: not any(part in _raw(alice) for key in first for part in (key[:PART], key[-PART:])), 8)
+    took = wait_until(lambda: not any(part in _raw(alice) for key in first for part in (key[:PART], key[-PART:])), 60)
     print(f"\nwiped {took:.2f} s after it was delivered")
 
 

@@ -60,7 +60,7 @@ def test_the_other_end_may_open_first_with_an_agreed_id(sites: Net) -> None:
 def test_a_key_before_the_other_end_has_opened_is_status_3(sites: Net, key_of: FetchKey) -> None:
     names = sites.names("Alice", "Bob")
     alice = sites.client("Alice")
-    opened = alice.open_connect(*names, QoS(timeout=300))
+    opened = alice.open_connect(*names, QoS(key_chunk_size=8, timeout=300))
     assert opened.status == Status.SUCCESSFUL_NO_PEER
     assert opened.ksid is not None
     got = alice.get_key(opened.ksid)
@@ -131,7 +131,7 @@ class TestIndices:
         began = time.monotonic()
         got = ends.here.get_key(ends.ksid, 10_000_000)
         assert (got.status, got.key) == (Status.GET_KEY_FAILED_INSUFFICIENT_KEY, b"")
-        assert 0.35 < time.monotonic() - began < 3, "it waits for the stream's timeout, not longer"
+        assert 0.35 < time.monotonic() - began < 20, "it waits for the stream's timeout, not for its keys"
         assert ends.agree(1)[0].index == 1
 
 
@@ -165,8 +165,8 @@ def test_keys_expire_and_the_stream_goes_on(fast: Net) -> None:
     stale = state.next_index
     time.sleep(2.1)  # a second until they are old, one until both layers have looked
     assert ends.here.get_key(ends.ksid, first + 1).status == Status.GET_KEY_FAILED_INSUFFICIENT_KEY
-    mine = {key.index: key.key for key in (ends.here.get_key(ends.ksid) for _ in range(40)) if not key.status}
-    other = {key.index: key.key for key in (ends.there.get_key(ends.ksid) for _ in range(40)) if not key.status}
+    pairs = [(ends.here.get_key(ends.ksid), ends.there.get_key(ends.ksid)) for _ in range(40)]  # in step: keys expire
+    mine, other = ({key.index: key.key for key in keys if not key.status} for keys in zip(*pairs, strict=True))
     common = mine.keys() & other.keys()
     assert common, "the stream did not go on"
     assert min(mine) >= stale, "an expired key was given"
@@ -191,8 +191,8 @@ def test_a_stream_can_be_opened_again(fast: Net, wait_until: Wait) -> None:
     fresh = fast.open("Alice", "Bob", qos)
     assert old.isdisjoint(key.key for key in fresh.agree(5))
     fresh.close()
-    wait_until(lambda: alice.open_connect(*ends.names, QoS(timeout=0), ends.ksid).status in (0, 1), 10, 0.3)
-    wait_until(lambda: bob.open_connect(*ends.names, QoS(timeout=2000), ends.ksid).status == 0, 10, 0.3)
+    wait_until(lambda: alice.open_connect(*ends.names, QoS(timeout=0), ends.ksid).status in (0, 1), 60, 0.3)
+    wait_until(lambda: bob.open_connect(*ends.names, QoS(timeout=2000), ends.ksid).status == 0, 60, 0.3)
     again = ends.agree(5)
     assert [key.index for key in again] == list(range(5))
     assert old.isdisjoint(key.key for key in again)

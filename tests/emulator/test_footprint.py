@@ -38,11 +38,13 @@ import asyncio, json, logging, os, random, sys
 from pathlib import Path
 from collections import Counter
 from qkdbus_qbackend.emulators.simulaqron import build
-from qkdbus_qbackend.emulators.simulaqron.broker import UnixNeighbours
+from qkdbus_qbackend.emulators.simulaqron.broker import BrokerNeighbours
+from qkdbus_qbackend.emulators.simulaqron.turns import Turns
 from qkdbus_qbackend.emulators.simulaqron.late_reactor import start_reactor
 from qkdbus_qbackend.emulators.simulaqron.node import QkdVirtualNode
 from qkdbus_qbackend.emulators.simulaqron.registers import SINK, SOURCE, Pauli, Registers
-from qkdbus_qbackend.emulators.simulaqron.service import Channel, SimulaqronService
+from qkdbus_qbackend.emulators.simulaqron.channels import Channel
+from qkdbus_qbackend.emulators.simulaqron.service import SimulaqronService
 
 FOLDER, LOG = Path(sys.argv[1]), logging.Logger("test", logging.CRITICAL)
 PEERS = {"Alice": "Bob", "Bob": "Alice"}
@@ -50,13 +52,22 @@ PEERS = {"Alice": "Bob", "Bob": "Alice"}
 async def live(name):
     peer = PEERS[name]
     dial = {peer: FOLDER / peer} if name == "Alice" else {}
-    neighbours = UnixNeighbours(name, dial, frozenset([peer]), patience=3.0, log=LOG)
+    neighbours = BrokerNeighbours(name, dial, frozenset([peer]), patience=3.0, log=LOG)
     node = QkdVirtualNode(name, 1000, neighbours.meet)
     registers = Registers(node, random.Random(0))
     clock = asyncio.get_running_loop().time
-    service = SimulaqronService(registers, neighbours, {peer: Channel()}, monotonic=clock, counters=Counter(), log=LOG)
+    service = SimulaqronService(
+        registers,
+        neighbours,
+        {peer: Channel()},
+        turns=Turns(),
+        attack=None,
+        monotonic=clock,
+        counters=Counter(),
+        log=LOG,
+    )
     neighbours.start(start_reactor(asyncio.get_running_loop(), LOG), node, service, FOLDER / name)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not neighbours.up():
             await asyncio.sleep(0.01)
     drawn = [registers.measure(registers.make("stabilizer", Pauli()), SOURCE, 0) for _ in range(64)]

@@ -15,7 +15,7 @@ from qkdbus_qbackend.emulators.simulaqron.registers import SINK, SOURCE, Pauli, 
 pytestmark = pytest.mark.filterwarnings("ignore:Importing functions:DeprecationWarning")  # qutip's own business
 
 Z, X, Y = 0, 1, 2
-MANY = {"stabilizer": 2000, "qutip": 150, "projectq": 150}
+MANY = {"stabilizer": 600, "qutip": 150, "projectq": 150}
 ENGINES = [
     "stabilizer",
     "qutip",  # in the dev group: this one has to run

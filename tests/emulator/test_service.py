@@ -3,98 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
-from collections import Counter
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
 
 from qkdbus.contracts.call import OPERATOR, Call
-from qkdbus.errors import Exhausted, QkdbusError, Refused, Unavailable
-from qkdbus.wire.emulator_pb2 import AwaitPairs, CreatePairs, Discard, Disturb, ListLines, Measure
+from qkdbus.errors import Exhausted, Refused, Unavailable
+from qkdbus.wire.emulator_pb2 import AwaitPairs, CreatePairs, Discard, Disturb, ListLines
 from qkdbus_qbackend.emulators.simulaqron import service as module
-from qkdbus_qbackend.emulators.simulaqron.node import QkdVirtualNode
-from qkdbus_qbackend.emulators.simulaqron.registers import Registers
-from qkdbus_qbackend.emulators.simulaqron.service import Channel, SimulaqronService
+from qkdbus_qbackend.emulators.simulaqron.channels import LARGEST_BATCH
+
+if TYPE_CHECKING:
+    from .conftest import Two
 
 CALL = Call(OPERATOR, patience=0.3)
-
-
-class Wire:
-    """The neighbours of one service: the other service, with everything that passed written down."""
-
-    def __init__(self, me: str) -> None:
-        self.me = me
-        self.far: SimulaqronService | None = None
-        self.there = True
-        self.passed: list[tuple[object, ...]] = []
-
-    def up(self) -> list[str]:
-        return [] if self.far is None or not self.there else ["Bob" if self.me == "Alice" else "Alice"]
-
-    def other_end(self) -> SimulaqronService:
-        if self.far is None or not self.there:
-            raise Unavailable("cut")
-        return self.far
-
-    async def announce(self, peer: str, line: str, batch: int, count: int) -> str:
-        self.passed.append((line, batch, count))
-        return self.other_end().arrived(self.me, line, batch, count)
-
-    async def measure(self, peer: str, line: str, batch: int, bases: bytes) -> bytes:
-        try:
-            return await self.other_end().measure_travelled(self.me, line, batch, bases)
-        except QkdbusError as error:
-            raise Unavailable(str(error)) from None
-
-    def forget(self, peer: str, line: str) -> None:
-        if self.far is not None:
-            self.far.forgotten(self.me, line)
-
-
-@dataclass
-class Two:
-    alice: SimulaqronService
-    bob: SimulaqronService
-    wire: Wire
-    registers: Registers
-    now: list[float] = field(default_factory=lambda: [0.0])
-
-    async def pairs(self, count: int, line: str = "job") -> int:
-        made = await self.alice.create_pairs(CreatePairs(peer="Bob", line=line, count=count), CALL)
-        return made.batch
-
-    async def arrived(self, line: str = "job") -> tuple[int, int]:
-        batch = await self.bob.await_pairs(AwaitPairs(peer="Alice", line=line), CALL)
-        return batch.batch, batch.count
-
-    async def at_alice(self, batch: int, bases: bytes, line: str = "job") -> bytes:
-        request = Measure(peer="Bob", line=line, batch=batch, bases=bases)
-        return (await self.alice.measure(request, CALL)).outcomes
-
-    async def at_bob(self, batch: int, bases: bytes, line: str = "job") -> bytes:
-        request = Measure(peer="Alice", line=line, batch=batch, bases=bases)
-        return (await self.bob.measure(request, CALL)).outcomes
-
-
-@pytest.fixture
-def two() -> Two:
-    now = [0.0]
-    wires = {"Alice": Wire("Alice"), "Bob": Wire("Bob")}
-    services, registers = {}, {}
-    for name, peer in (("Alice", "Bob"), ("Bob", "Alice")):
-        registers[name] = Registers(QkdVirtualNode(name, 10_000, lambda _peer, _link: None), random.Random(3))
-        services[name] = SimulaqronService(
-            registers[name],
-            wires[name],
-            {peer: Channel()},
-            monotonic=lambda: now[0],
-            counters=Counter(),
-            log=logging.getLogger("test"),
-        )
-    wires["Alice"].far, wires["Bob"].far = services["Bob"], services["Alice"]
-    return Two(services["Alice"], services["Bob"], wires["Alice"], registers["Alice"], now)
 
 
 async def test_both_ends_measure_what_they_share(two: Two) -> None:
@@ -159,7 +81,7 @@ async def test_a_half_is_measured_once_at_each_end(two: Two) -> None:
         await two.at_bob(batch, bytes(4))
 
 
-@pytest.mark.parametrize("bases", [b"", bytes(3), bytes(5), bytes([0, 1, 2, 3]), bytes([255] * 4)])
+@pytest.mark.parametrize("bases", [b"", bytes(3), bytes(5), bytes([0, 1, 2, 3]), bytes([4] * 4), bytes([255] * 4)])
 async def test_bases_that_are_none_are_refused_and_spend_nothing(two: Two, bases: bytes) -> None:
     batch = await two.pairs(4)
     with pytest.raises(Refused):
@@ -169,7 +91,7 @@ async def test_bases_that_are_none_are_refused_and_spend_nothing(two: Two, bases
     assert await two.at_alice(batch, bytes(4)) == await two.at_bob(batch, bytes(4))
 
 
-@pytest.mark.parametrize("count", [0, module.LARGEST_BATCH + 1])
+@pytest.mark.parametrize("count", [0, LARGEST_BATCH + 1])
 async def test_a_batch_has_a_sensible_size(two: Two, count: int) -> None:
     with pytest.raises(Refused):
         await two.pairs(count)
@@ -218,8 +140,8 @@ async def test_a_discarded_line_ends_at_both_ends(two: Two) -> None:
 
 
 async def test_a_line_discarded_while_pairs_are_made_leaves_no_register(two: Two) -> None:
-    ticks = iter(range(100_000))
-    two.alice._monotonic = lambda: float(next(ticks))  # each look at the clock ends a turn
+    ticks = iter(0.02 * tick for tick in range(100_000))
+    two.alice._monotonic = lambda: next(ticks)  # each look at the clock ends a turn
     making = asyncio.create_task(two.pairs(50))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -231,8 +153,8 @@ async def test_a_line_discarded_while_pairs_are_made_leaves_no_register(two: Two
 
 async def test_a_line_discarded_while_it_is_measured_leaves_no_register(two: Two) -> None:
     batch = await two.pairs(50)
-    ticks = iter(range(100_000))
-    two.alice._monotonic = lambda: float(next(ticks))
+    ticks = iter(0.02 * tick for tick in range(100_000))
+    two.alice._monotonic = lambda: next(ticks)
     measuring = asyncio.create_task(two.at_bob(batch, bytes(50)))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -301,3 +223,39 @@ async def test_lines_can_be_listed(two: Two) -> None:
     await two.pairs(6)
     listed = two.alice.list_lines(ListLines(), CALL)
     assert (list(listed.peers_up), listed.registers, listed.engine) == (["Bob"], 6, "stabilizer")
+
+
+async def test_a_line_has_one_turn_from_its_first_pair_to_its_end(two: Two) -> None:
+    await asyncio.gather(two.pairs(4), two.pairs(4), two.pairs(4, "other"))
+    assert (two.turns.taken, len(two.turns.held)) == (2, 2)
+    two.alice.discard(Discard(peer="Bob", line="job"), CALL)
+    assert len(two.turns.held) == 1
+    two.alice.peer_lost("Bob")
+    assert two.turns.held == []
+
+
+async def test_a_line_that_rests_has_no_turn_and_goes_on_without(two: Two) -> None:
+    batch = await two.pairs(4)
+    two.now[0] = module.RESTING + 0.1
+    two.alice.sweep()
+    assert two.turns.held == []
+    await two.pairs(4)
+    assert await two.at_alice(batch, bytes(4)) == await two.at_bob(batch, bytes(4))
+    two.alice.discard(Discard(peer="Bob", line="job"), CALL)
+    assert (two.turns.taken, two.turns.held) == (1, [])
+
+
+async def test_a_line_that_waits_for_its_turn_is_in_use_and_has_it_in_full(two: Two) -> None:
+    two.turns.open.clear()
+    arriving = asyncio.create_task(
+        two.bob.await_pairs(AwaitPairs(peer="Alice", line="job"), Call(OPERATOR, patience=60))
+    )
+    making = asyncio.create_task(two.pairs(4))
+    await asyncio.sleep(0.01)
+    two.now[0] = module.IDLE + 1
+    two.alice.sweep()
+    two.bob.sweep()
+    two.turns.open.set()
+    assert await making == (await arriving).batch == 1
+    two.alice.sweep()
+    assert len(two.turns.held) == 1, "it has just begun"

@@ -12,7 +12,7 @@ from qkdbus.contracts.call import Call
 from qkdbus.wire import keymanager_pb2 as km
 
 if TYPE_CHECKING:
-    from .conftest import Network
+    from .network import Network
 
 
 async def test_m1_killed_before_open_stream_was_sent(network: Network) -> None:
@@ -89,6 +89,23 @@ async def test_m5_killed_before_the_acknowledging_take(network: Network) -> None
     await asyncio.sleep(1)
     assert row.wiped == {0, 1, 2}, "not the last: it may be asked for again"
     assert (await network.app1.get(ksid)).index == 4
+
+
+async def test_a_repeated_call_waits_for_its_key_while_keysync_is_away_longer_than_the_timeout(
+    network: Network,
+) -> None:
+    ksid = await network.connect(timeout=1000)
+    network.form(ksid, 5)
+    first = await network.app1.get(ksid, number=7)
+    network.alice.keysync.silent = True
+    await network.alice.restart()
+    again = asyncio.ensure_future(network.app1.get(ksid, number=7))
+    await asyncio.sleep(20)
+    assert not again.done(), "another answer than its key would lose that"
+    network.alice.keysync.silent = False
+    got = await again
+    assert (got.status, got.index, got.key) == (0, first.index, first.key)
+    assert (await network.app1.get(ksid, number=8)).index == first.index + 1
 
 
 async def test_m6_killed_before_close_stream_was_sent(network: Network) -> None:

@@ -13,7 +13,7 @@ from qkdbus.errors import Refused, Unauthorised
 from qkdbus.wire import keymanager_pb2 as km
 
 if TYPE_CHECKING:
-    from .conftest import Network
+    from .network import Network
 
 
 def now() -> float:
@@ -48,7 +48,7 @@ async def test_a_silent_key_manager_next_door_is_status_6(network: Network) -> N
     opened = await network.app1.open(timeout=3000)
     assert (opened.status, opened.ksid) == (6, b"")
     assert 2.9 < now() - begun < 3.2
-    assert (await network.app1.streams())[0].state == "closing" or not await network.app1.streams()
+    assert all(stream.state == "closing" for stream in await network.app1.streams())
 
 
 async def test_a_predefined_ksid_waits_for_the_other_application(network: Network, new_ksid: bytes) -> None:
@@ -135,6 +135,17 @@ async def test_where_no_link_leads_is_status_4(network: Network, destination: st
 async def test_a_link_that_is_down_is_status_4(network: Network) -> None:
     network.alice.keysync.state = "down"
     assert (await network.app1.open()).status == 4
+
+
+async def test_a_link_that_goes_down_meanwhile_is_status_4_and_a_deaf_neighbour_6(network: Network) -> None:
+    network.cut = True
+    assert (await network.app1.open(timeout=1000)).status == 6
+    opening = asyncio.create_task(network.app1.open(timeout=2000))
+    await asyncio.sleep(1)
+    network.alice.keysync.state = "down"
+    opened = await opening
+    assert (opened.status, opened.ksid) == (4, b"")
+    assert "the link to Bob is down" in opened.reason
 
 
 async def test_an_impossible_wish_is_status_7_and_no_stream(network: Network) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from qkdbus.errors import Exhausted, Refused
+from qkdbus_keymanager import delivery
 
 if TYPE_CHECKING:
-    from .conftest import Network
+    from .network import Network
 
 
 async def test_a_repeated_call_gets_the_same_key(network: Network) -> None:
@@ -68,6 +69,9 @@ async def test_what_is_settled_is_wiped_and_refused(network: Network) -> None:
     await network.app1.get(ksid, number=2)
     assert bits[:32] == bytes(32)
     assert any(bits[32:64])
+    network.app1.number = 2
+    await network.app1.streams()  # so says whoever leaves
+    assert bits[32:64] == bytes(32)
     with pytest.raises(Refused):
         await network.app1.get(ksid, number=1, settled=1)
 
@@ -134,14 +138,15 @@ async def test_a_silent_caller_is_forgotten_after_half_a_minute(network: Network
     assert network.alice.manager.registry.streams[ksid].buffer.runs[0].bits[:32] == bytes(32)
 
 
-async def test_a_caller_that_settles_nothing_is_stopped(network: Network) -> None:
+async def test_a_caller_that_settles_nothing_is_stopped(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "MOST_ANSWERS", 256)
     ksid = await network.connect(key_chunk_size=1)
-    network.form(ksid, 5000)
-    for number in range(1, 4097):
+    network.form(ksid, 500)
+    for number in range(1, 257):
         await network.app1.get(ksid, number=number, settled=1)
     with pytest.raises(Exhausted):
-        await network.app1.get(ksid, number=4097, settled=1)
-    assert (await network.app1.get(ksid, number=4096, settled=1)).status == 0, "a repeat is no new call"
+        await network.app1.get(ksid, number=257, settled=1)
+    assert (await network.app1.get(ksid, number=256, settled=1)).status == 0, "a repeat is no new call"
 
 
 async def test_one_row_per_caller_is_written(network: Network) -> None:
@@ -163,3 +168,38 @@ async def test_no_key_is_in_the_state_file(network: Network) -> None:
     assert not any(key in written for key in keys)
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
     assert os.path.getsize(network.alice.file) > 0
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_call_that_waited_in_vain_takes_no_key_when_it_is_repeated_too_late(
+    network: Network, many: bool
+) -> None:
+    """The repeat crossed the answer on its way: its caller has that answer, and would never hear of the key."""
+    ksid = await network.connect(timeout=300)
+    app = network.app1
+
+    async def ask(number: int) -> tuple[int, int]:
+        got = await (app.many(ksid, 1, number, settled=1) if many else app.get(ksid, number=number, settled=1))
+        return got.status, got.index
+
+    told, _ = await ask(1)
+    assert told != 0
+    keys = network.form(ksid, 2)
+    assert (await ask(1))[0] == told
+    assert await ask(2) == (0, 0), "the first key is there for the next call"
+    assert (await app.get(ksid, number=3, settled=3)).key == keys[1]
+    assert network.alice.manager is not None
+    [caller] = network.alice.manager.registry.callers._callers.values()
+    assert caller.dry == {}, "what is settled is forgotten"
+
+
+async def test_calls_that_waited_in_vain_are_remembered_within_a_bound(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "MOST_DRY", 3)
+    ksid = await network.connect(timeout=0)
+    for number in range(1, 9):
+        assert (await network.app1.get(ksid, number=number, settled=1)).status != 0
+    assert network.alice.manager is not None
+    [caller] = network.alice.manager.registry.callers._callers.values()
+    assert list(caller.dry) == [6, 7, 8]

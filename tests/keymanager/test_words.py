@@ -65,15 +65,17 @@ def test_an_impossible_wish_gets_an_offer_that_is_possible(wish: QoS, field: str
 
 
 def test_metadata_tells_the_block_and_the_share_of_the_key() -> None:
-    record = BlockRecord(block_id=b"\x01" * 16, created=3000, sifted_out=2000, disclosed=100, kept=900, qber=0.02)
+    record = BlockRecord(
+        block_id=b"\x01" * 16, created=3000, sifted_out=2000, disclosed=100, kept=900, length=720, qber=0.02
+    )
     told = json.loads(describe(1.5, block_tail(record, 45), 1024))
     assert (told["age"], told["hops"], told["block_id"]) == (1500, 0, "01" * 16)
     assert (told["created"], told["sifted_out"], told["disclosed"], told["kept"]) == (3000, 2000, 100, 900)
-    assert told["apportioned"] == {"created": 1200.0, "sifted_out": 800.0, "disclosed": 40.0}  # 360 of 900 bits
+    assert told["apportioned"] == {"created": 1500.0, "sifted_out": 1000.0, "disclosed": 50.0}  # 360 of 720 bits
 
 
 def test_metadata_shrinks_to_what_must_be_there() -> None:
-    tail = block_tail(BlockRecord(kept=10), 1)
+    tail = block_tail(BlockRecord(length=10), 1)
     assert json.loads(describe(2.0, tail, NEEDED)) == {"age": 2000, "hops": 0}
     assert describe(2.0, tail, 5) == b""
     assert len(describe(1e12, tail, NEEDED)) == NEEDED, "no age is so great that the needed size is not enough"
@@ -81,7 +83,7 @@ def test_metadata_shrinks_to_what_must_be_there() -> None:
 
 
 def test_metadata_is_json_whatever_the_record_says() -> None:
-    tail = block_tail(BlockRecord(kept=10, qber=float("nan")), 1)
+    tail = block_tail(BlockRecord(length=10, qber=float("nan")), 1)
     assert json.loads(describe(0, tail, 1024))["qber"] is None
 
 

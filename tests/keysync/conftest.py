@@ -30,6 +30,8 @@ class Fibre:
     def __init__(self) -> None:
         self.waiting: dict[tuple[int, int], asyncio.Future[Exchanged]] = {}
         self.alarm = False
+        self.blind: bool | None = None  # which end (the arbiter: True) does not see what the alarm is about
+        self.s = 0.0  # CHSH value of an exchange with an alarm
         self.cut = False
         self.held = 0
         self.shorten = 0  # key bits that a block falls short of what was asked
@@ -48,18 +50,20 @@ class Fibre:
             finally:
                 self.waiting.pop(name, None)
         outcome = self._outcome(request)
+        blinded = Exchanged(failure="the other end gave up") if self.alarm else outcome
         if not other.done():
-            other.set_result(outcome)
-        return outcome
+            other.set_result(outcome if self.blind in (None, request.arbiter) else blinded)
+        return blinded if self.blind == request.arbiter else outcome
 
     def _outcome(self, request: Exchange) -> Exchanged:
         self.held += 1
         if self.alarm:
-            return Exchanged(failure="QBER 0.25", alarm=True, record=BlockRecord(qber=0.25, disclosed=10))
+            record = BlockRecord(qber=0.25, disclosed=10, s=self.s, s_error=0.05 if self.s else 0.0)
+            return Exchanged(failure="QBER 0.25", alarm=True, record=record)
         length = max(1, request.bits - self.shorten)
         value = int.from_bytes(os.urandom((length + 7) // 8), "little") % (1 << length)
         run = os.urandom(16)
-        record = BlockRecord(block_id=run, created=3 * length, kept=length, length=length)
+        record = BlockRecord(block_id=run, created=3 * length, disclosed=1, kept=length, length=length)
         bits = value.to_bytes((length + 7) // 8, "little")
         return Exchanged(block=KeyBlock(run=run, bits=bits, length=length, record=record))
 

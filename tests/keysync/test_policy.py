@@ -6,7 +6,7 @@ import pytest
 
 from qkdbus_keysync.delivery import merge, remaining
 from qkdbus_keysync.entries import rest_of
-from qkdbus_keysync.policy import Need, choose, job_bits, share, window
+from qkdbus_keysync.policy import Need, checked, choose, job_bits, share, window
 from qkdbus_keysync.rows import Piece
 
 
@@ -73,3 +73,18 @@ def test_acknowledged_indices_become_ranges() -> None:
     assert list(remaining(0, 15, [(0, 6), (7, 12)], 0)) == [(6, 7), (12, 15)]
     assert list(remaining(6, 15, [(0, 6), (7, 12)], 9)) == [(12, 15)]
     assert list(remaining(0, 4, [(0, 6)], 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({1: 4}, "4 chunks to stream 1, which has room for 3"),
+        ({9: 1}, "1 chunks to stream 9, which has room for 0"),
+        ({1: -1}, "-1 chunks to stream 1"),
+        ({1: 2, 2: 2}, "gave 1024 bits of 1000"),
+    ],
+)
+def test_a_policy_that_gives_what_is_not_there_is_told_so(given: dict[int, int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        checked(given, 1000, [need(1, 3), need(2, 3)])
+    assert checked({1: 0, 2: 3}, 1000, [need(1, 3), need(2, 3)]) == {2: 3}

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from qkdbus.contracts.call import Call
-from qkdbus.errors import Refused, Unauthorised
 from qkdbus.wire import keysync_pb2 as wire
 
 KSID, A, B = b"k" * 16, b"a" * 16, b"b" * 16
@@ -186,9 +184,11 @@ async def test_many_streams_opened_and_closed_leave_nothing_behind(net: Any) -> 
         await net.pair(KSID, a, b)
         net.alice.ask("close_stream", wire.CloseStream(oid=a))
         net.bob.ask("close_stream", wire.CloseStream(oid=b))
-    await net.until(lambda: not net.alice.end.tables.streams() and not net.bob.end.tables.streams())
-    for table in ("open", "stream", "chunk", "material", "ledger", "job", "block"):
-        assert net.alice.store.read(f"SELECT count(*) FROM {table}").fetchone()[0] == 0
+    tables = ("open", "stream", "chunk", "material", "ledger", "job", "block")
+    count = "SELECT count(*) FROM "
+    # exchanges that were under way for the last streams end a moment later
+    await net.until(lambda: not any(net.alice.store.read(count + table).fetchone()[0] for table in tables))
+    assert not net.bob.end.tables.streams()
 
 
 async def test_keys_expire_and_others_take_their_place(net: Any) -> None:
@@ -204,41 +204,6 @@ async def test_keys_expire_and_others_take_their_place(net: Any) -> None:
     assert sorted(fresh) == list(range(WINDOW, 2 * WINDOW))
     assert not old & set(fresh.values())
     assert fresh == keys(net.bob.take(B))
-
-
-async def test_an_alarm_is_told_and_passes_by_itself(net: Any) -> None:
-    net.fibre.alarm = True
-    await net.pair(KSID, A, B)
-    await net.until(lambda: net.alice.status().state == net.bob.status().state == "alarm")
-    status = net.alice.status()
-    assert status.failed >= 1
-    assert status.qber == 0.25
-    assert any(name == "alarm" and what["peer"] == "bob" for name, what in net.alice.events)
-    net.fibre.alarm = False
-    await full(net)
-    assert net.alice.status().state == net.bob.status().state == "up"
-    assert ("clear", {"peer": "bob"}) in net.alice.events
-
-
-async def test_failed_exchanges_are_not_hammered(net: Any) -> None:
-    net.fibre.cut = True
-    await net.pair(KSID, A, B)
-    await asyncio.sleep(0.9)  # pauses of 0.2 and 0.4 s: three goes of two jobs
-    assert 2 <= len(net.alice.dispatcher.asked) <= 8
-    net.fibre.cut = False
-    await full(net)
-
-
-async def test_the_link_tells_what_it_formed(net: Any) -> None:
-    await net.pair(KSID, A, B)
-    await full(net)
-    for node in (net.alice, net.bob):
-        status = node.status()
-        assert status.blocks == 4
-        assert status.kept == 4 * 2048
-        assert status.buffered_keys == WINDOW
-        assert 1_000 < status.key_rate <= 4 * 2048
-        assert status.epoch.n == 1
 
 
 async def test_a_reservoir_serves_a_new_stream_at_once(net: Any) -> None:
@@ -279,71 +244,6 @@ async def test_open_streams_are_listed_and_opening_twice_is_opening_once(net: An
     for _ in range(2):
         net.alice.open(KSID, A)
     assert list(net.alice.ask("list_opens", wire.ListOpens()).oids) == [A]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"peer": "mallory"}, {"oid": b"short"}, {"ksid": b""}, {"chunk_size": 0}],
-)
-async def test_a_malformed_open_is_refused(net: Any, wrong: dict[str, Any]) -> None:
-    asked = {"ksid": KSID, "oid": A, "peer": "bob", "chunk_size": 32, **wrong}
-    with pytest.raises(Refused):
-        net.alice.service.open_stream(wire.OpenStream(**asked), Call("operator"))
-    net.alice.service.commit()
-    assert not net.alice.ask("list_opens", wire.ListOpens()).oids
-
-
-async def test_a_stranger_is_not_heard(net: Any) -> None:
-    with pytest.raises(Unauthorised):
-        net.alice.service.reconcile(wire.Reconcile(begin=wire.Begin()), Call("mallory"))
-
-
-async def test_absurd_messages_of_a_neighbour_do_no_harm(net: Any) -> None:
-    await net.pair(KSID, A, B)
-    epoch, fid = net.bob.end.link.epoch.message(), net.bob.end.link.fid
-    huge = (1 << 64) - 1
-    for kind in (
-        {"ack": wire.Ack(applied=huge)},
-        {"commit": wire.Commit(seq=2, entry=b"\xff\xff")},
-        {"formed": wire.Formed(job=huge, run=b"r" * 16)},
-        {"prepare": wire.Prepare(job=huge)},
-        {"drop": wire.Drop(job=7, run=b"r" * 16)},
-        {"close_request": wire.CloseRequest(sid=wire.Sid(epoch=epoch, seq=huge))},
-        {},
-    ):
-        for node, other in ((net.alice, "bob"), (net.bob, "alice")):
-            message = wire.Reconcile(epoch=epoch, fid=fid, **kind)
-            node.service.reconcile(message, Call(other))
-            node.service.commit()
-    assert not net.faults
-    await net.until(lambda: net.alice.end.link.fid == net.bob.end.link.fid != 0)
-    state = net.alice.take(A).state
-    assert state in (wire.OPEN, wire.GONE)  # a broken history may cost the epoch, never the process
-
-
-async def test_no_message_leaves_before_its_transaction(net: Any) -> None:
-    sent = len(net.bob.said)
-    asked = wire.OpenStream(ksid=KSID, oid=B, peer="alice", chunk_size=32)
-    net.bob.service.open_stream(asked, Call("operator"))
-    assert len(net.bob.said) == sent
-    net.bob.service.commit()
-    assert net.bob.said[-1].HasField("open_request") or net.bob.said[-2].HasField("open_request")
-
-
-async def test_a_broken_step_stores_nothing_and_ends_the_process(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(*_: object) -> None:
-        net.alice.store.write("DELETE FROM link")
-        raise RuntimeError("half-way")
-
-    monkeypatch.setattr(net.alice.end, "open_stream", half)
-    asked = wire.OpenStream(ksid=KSID, oid=A, peer="bob", chunk_size=32)
-    with pytest.raises(RuntimeError):
-        net.alice.service.open_stream(asked, Call("operator"))
-    net.alice.service.settle()
-    assert [type(fault).__name__ for fault in net.faults] == ["StoreBroken"]
-    assert net.alice.store.read("SELECT count(*) FROM link").fetchone()[0] == 1
-    net.faults.clear()
-    await net.alice.kill()
 
 
 async def test_taking_all_of_a_large_stock_gives_every_key_once(net: Any) -> None:

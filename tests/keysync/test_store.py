@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from qkdbus.wire import keysync_pb2 as wire
+from qkdbus_keysync.rows import OpenRow
 from qkdbus_keysync.store import StoreBroken, open_store
+from qkdbus_keysync.tables import Tables
 
 KSID, A, B = b"k" * 16, b"a" * 16, b"b" * 16
 
@@ -105,3 +107,21 @@ async def test_delivered_expired_and_closed_bits_are_in_no_file(net: Any) -> Non
     net.now += 11
     net.alice.service._tick()
     assert not any(key in contents(net, "alice") for key in keys)
+
+
+def test_keys_of_an_older_version_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keysync.sqlite"
+    store, _ = open_store(path, "one")
+    Tables(store, "Bob").save_open(OpenRow(A, "Bob", KSID, None, 32, 0, 3, 0, 0, 500))
+    for statement in ("ALTER TABLE open DROP COLUMN min_bps", "PRAGMA user_version=1"):  # as version 1 had it
+        store.write(statement)
+    store.commit()
+    store.close(clean=True)
+    store, why = open_store(path, "one")
+    assert why == ""
+    assert Tables(store, "Bob").open(A) == OpenRow(A, "Bob", KSID, None, 32, 0, 3, 0, 0)
+    Tables(store, "Bob").save_open(OpenRow(B, "Bob", KSID, None, 32, 0, 3, 0, 0, 500))
+    store.close(clean=True)
+    store, why = open_store(path, "one")
+    assert why == ""
+    assert [row.min_bps for row in Tables(store, "Bob").opens()] == [0, 500]

@@ -27,9 +27,7 @@ values = some.recursive(
 pieces = some.sampled_from(
     ["- ", ": ", "\n", "  ", "[", "]", "{", "}", "&a ", "*a", "!!int ", "!x ", "'", '"', "|", "<<: *a", "\t"]
 )
-gently = settings(
-    max_examples=60, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+gently = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def outcome(file: Path, octets: bytes) -> None:

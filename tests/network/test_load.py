@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qkdbus.network.load import load, name_of
+from qkdbus.network.load import beside, load, name_of
 from qkdbus.network.routes import routes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -132,3 +132,27 @@ def test_a_network_is_named_after_its_file(file: str, name: str) -> None:
 
 def test_the_name_in_the_file_wins(write: Write) -> None:
     assert load(write("name: metro\nnodes: [{node_name: A}]\n")).name == "metro"
+
+
+def test_a_layer_may_be_a_file_beside_the_network_file(write: Write) -> None:
+    file = write(
+        """
+        nodes:
+          - node_name: Alice
+            neighbour_nodes: [Bob]
+            layers: {dispatcher: {run: "node ../js/dispatcher.js --wire ./wire plain/word"}}
+          - {node_name: Bob, neighbour_nodes: [Alice]}
+        layers: {qbackend: {run: "python './my own.py'", replicas: 2}, keysync: {run: mylab-keysync}}
+        """
+    )
+    network, here = load(file), file.absolute().parent
+    assert network.layers["qbackend"].run == f"python '{here}/my own.py'"
+    assert network.layers["keysync"].run == "mylab-keysync"
+    dispatcher = network.choice("Alice", "dispatcher").run
+    assert dispatcher == f"node {here.parent}/js/dispatcher.js --wire {here}/wire plain/word"
+    assert network.choice("Bob", "dispatcher").run is None
+
+
+def test_words_of_a_command_are_paths_only_when_they_say_so() -> None:
+    words = ["python", "./a.py", "../b", ".hidden", "c/d", "-x", "/e/./f"]
+    assert beside(words, Path("/home/eve")) == ["python", "/home/eve/a.py", "/home/b", ".hidden", "c/d", "-x", "/e/./f"]

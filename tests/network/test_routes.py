@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from qkdbus.errors import Refused
-from qkdbus.network.addresses import allocate, numbers
+from qkdbus.network.addresses import Ports, allocate, numbers
 from qkdbus.network.model import Config, LayerChoice, Link, LinkSettings, Network, Node, Noise
 from qkdbus.network.routes import routes
 
@@ -43,7 +43,7 @@ def test_no_two_nodes_share_a_port(size: int, workers: int, busy: set[int]) -> N
     network = ring(size, layers={"qbackend": LayerChoice(replicas=workers)})
     ports = allocate(network, (port for port in range(20_000, 30_000) if port not in busy))
     given_out = [port for one in ports.values() for port in numbers(one)]
-    assert len(given_out) == len(set(given_out)) == size * (3 + workers)
+    assert len(given_out) == len(set(given_out)) == size * (4 + workers)
     assert not busy & set(given_out)
 
 
@@ -59,6 +59,12 @@ def test_a_node_with_more_workers_than_before_gets_new_ports() -> None:
     before = allocate(ring(3))
     after = allocate(ring(3, layers={"qbackend": LayerChoice(replicas=2)}), kept=before)
     assert all(len(ports.qbackend) == 2 for ports in after.values())
+
+
+def test_ports_of_before_there_was_one_for_the_emulator_are_read_but_not_kept() -> None:
+    before = Ports.model_validate({"north": 20_000, "keymanager": 20_001, "keysync": 20_002, "qbackend": [20_003]})
+    after = allocate(ring(3), kept={"N1": before})
+    assert 0 not in numbers(after["N1"])
 
 
 def test_too_few_ports_are_refused() -> None:

@@ -11,7 +11,7 @@ from qkdbus.network.load import load
 from qkdbus.network.model import Network
 from qkdbus_deploy.bundles import Plan
 from qkdbus_deploy.certs import gather
-from qkdbus_deploy.plan import Target, plan
+from qkdbus_deploy.plan import Place, Target, plan
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -28,7 +28,7 @@ def ring() -> Network:
 
 @pytest.fixture
 def target(tmp_path: Path) -> Target:
-    return Target(tmp_path / "home", Path("/run/user/1000/qkdbus"), "/opt/python")
+    return Target(Place(tmp_path / "home", Path("/run/user/1000/qkdbus"), "/opt/python"))
 
 
 @pytest.fixture
@@ -48,6 +48,6 @@ def planned(target: Target, pairs: Callable[[], KeyPair]) -> Callable[[Network],
     """Plan a network that was never deployed."""
 
     def of(network: Network) -> Plan:
-        return plan(network, allocate(network), gather(network, target.home / network.name, pairs), target)
+        return plan(network, allocate(network), gather(network, target.here.home / network.name, pairs), target)
 
     return of

@@ -22,7 +22,7 @@ Planned = Callable[[Network], Plan]
 
 
 def test_the_same_network_gives_the_same_plan(ring: Network, target: Target, pairs: Callable[[], KeyPair]) -> None:
-    keys = gather(ring, target.home, pairs)
+    keys = gather(ring, target.here.home, pairs)
     assert plan(ring, allocate(ring), keys, target) == plan(ring, allocate(ring), keys, target)
 
 
@@ -30,7 +30,7 @@ def test_every_node_gets_the_ports_it_was_given(ring: Network, planned: Planned)
     ports = allocate(ring)
     found = {bundle.name: bundle.settings.ports for bundle in planned(ring).bundles}
     assert found == ports
-    assert len({port for one in found.values() for port in numbers(one)}) == 8 * 4
+    assert len({port for one in found.values() for port in numbers(one)}) == 8 * 5
 
 
 def test_the_two_ends_of_a_link_agree_on_it(ring: Network, planned: Planned) -> None:
@@ -117,40 +117,43 @@ def test_a_layer_may_be_another_program(
 ) -> None:
     network = three_sites.model_copy(update={"layers": {"keysync": LayerChoice(run=run)}})
     target = replace(target, packages={"mylab": "mylab_keysync"})
-    found = plan(network, allocate(network), gather(network, target.home, pairs), target)
+    found = plan(network, allocate(network), gather(network, target.here.home, pairs), target)
     [command] = [program.command for program in found.bundle("Bob").programs if program.layer == "keysync"]
-    assert command == (*begins, str(target.home / "three-sites" / "Bob"))
+    assert command == (*begins, str(target.here.home / "three-sites" / "Bob"))
 
 
 def test_sockets_of_a_node_with_a_long_path_live_elsewhere(
     three_sites: Network, target: Target, pairs: Callable[[], KeyPair]
 ) -> None:
-    deep = replace(target, home=Path("/h") / ("x" * 90), run_root=Path("/run/user/1000/qkdbus"))
-    found = plan(three_sites, allocate(three_sites), gather(three_sites, deep.home, pairs), deep)
+    deep = replace(
+        target, here=replace(target.here, home=Path("/h") / ("x" * 90), run_root=Path("/run/user/1000/qkdbus"))
+    )
+    found = plan(three_sites, allocate(three_sites), gather(three_sites, deep.here.home, pairs), deep)
     runs = {bundle.run for bundle in found.bundles}
-    assert {run.parent for run in runs} == {deep.run_root}
+    assert {run.parent for run in runs} == {deep.here.run_root}
     assert len(runs) == 3
     assert all(len(f"{run}/supervisor.sock.4194304") <= 107 for run in runs)
-    shallow = replace(deep, home=Path("/h"))
-    near = plan(three_sites, allocate(three_sites), gather(three_sites, deep.home, pairs), shallow)
+    shallow = replace(deep, here=replace(deep.here, home=Path("/h")))
+    near = plan(three_sites, allocate(three_sites), gather(three_sites, deep.here.home, pairs), shallow)
     assert near.bundle("Bob").run == Path("/h/three-sites/Bob/run")
 
 
 def test_a_machine_without_a_short_path_for_sockets_is_refused(
     three_sites: Network, target: Target, pairs: Callable[[], KeyPair]
 ) -> None:
-    deep = replace(target, home=Path("/h") / ("x" * 90), run_root=Path("/r") / ("x" * 90))
+    deep = replace(target, here=replace(target.here, home=Path("/h") / ("x" * 90), run_root=Path("/r") / ("x" * 90)))
     with pytest.raises(Refused, match="XDG_RUNTIME_DIR or TMPDIR"):
-        plan(three_sites, allocate(three_sites), gather(three_sites, deep.home, pairs), deep)
+        plan(three_sites, allocate(three_sites), gather(three_sites, deep.here.home, pairs), deep)
 
 
 def test_nothing_that_prints_a_plan_prints_a_secret(three_sites: Network, planned: Planned) -> None:
     found = planned(three_sites)
     secrets = [secret for file in _files(found) for secret in file.secrets]
-    assert len(secrets) == 6
+    assert len(secrets) == 6 + 2 * 2  # of nodes, of the local user at each; of links, at both ends
     assert all(any(secret in file.text for file in _files(found)) for secret in secrets)
     shown = repr(found) + "".join(file.shown for file in _files(found))
     assert "secret-" not in shown
+    assert not [secret for secret in secrets if secret in shown]
 
 
 def test_a_digest_tells_whether_services_have_to_start_again(three_sites: Network, planned: Planned) -> None:

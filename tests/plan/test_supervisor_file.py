@@ -28,8 +28,10 @@ def bob_below(three_sites: Network, target: Target, pairs: Callable[[], KeyPair]
     """Plan with a home of this name (in a folder with a short path), and return Bob's bundle."""
 
     def of(name: str) -> Bundle:
-        there = replace(target, home=Path(short) / name)
-        return plan(three_sites, allocate(three_sites), gather(three_sites, there.home, pairs), there).bundle("Bob")
+        there = replace(target, here=replace(target.here, home=Path(short) / name))
+        return plan(three_sites, allocate(three_sites), gather(three_sites, there.here.home, pairs), there).bundle(
+            "Bob"
+        )
 
     with tempfile.TemporaryDirectory() as short:
         yield of
@@ -80,8 +82,8 @@ def test_a_foreign_command_reaches_supervisord_as_it_was_written(
     run = "/opt/lab --date '+%s %(here)s' --name \"Bob's\" '{x}' 'a;b' '#c'"
     network = three_sites.model_copy(update={"layers": {"dispatcher": LayerChoice(run=run)}})
     with tempfile.TemporaryDirectory() as short:
-        there = replace(target, home=Path(short))
-        bundle = plan(network, allocate(network), gather(network, there.home, pairs), there).bundle("Bob")
+        there = replace(target, here=replace(target.here, home=Path(short)))
+        bundle = plan(network, allocate(network), gather(network, there.here.home, pairs), there).bundle("Bob")
         [group] = read(bundle, tmp_path).process_group_configs
     [command] = [config.command for config in group.process_configs if config.name == "dispatcher"]
     assert shlex.split(command) == [*shlex.split(run), str(bundle.directory)]

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from qkdbus_qbackend.bits import Bits
 from qkdbus_qbackend.distil import estimate
-from qkdbus_qbackend.failure import Broken
+from qkdbus_qbackend.distil.authenticate import ENTRY_BITS
+from qkdbus_qbackend.distil.verify import TAG_BITS
+from qkdbus_qbackend.failure import Broken, NoKey
 from qkdbus_qbackend.plan import Plan, pairs_for, sifted_for
 from qkdbus_qbackend.protocols.talk import converse
+from qkdbus_qbackend.tally import Tally
 
 
 def bits(count: int) -> Bits:
@@ -29,10 +32,18 @@ def test_a_sample_is_large_enough_and_leaves_whole_octets(sifted: int, share: fl
 
 
 @given(st.integers(1, 1 << 16), st.floats(0.001, 0.5))
-def test_no_fewer_sifted_bits_would_do(length: int, share: float) -> None:
+def test_enough_is_sifted_for_the_key_for_what_is_told_and_for_the_next_authentication(
+    length: int, share: float
+) -> None:
     needed = sifted_for(length, share)
-    assert needed - estimate.sample_size(needed, share) - 64 >= length
-    assert needed - 1 - estimate.sample_size(needed - 1, share) - 64 < -(-length // 8) * 8
+    kept = needed - estimate.least_sample(needed, share)
+    assert kept >= length + TAG_BITS + ENTRY_BITS
+    assert kept < 3 * (length + TAG_BITS + ENTRY_BITS) + 200, "not much more: pairs cost time"
+
+
+def test_a_link_of_which_no_key_can_come_is_probed_with_small_blocks() -> None:
+    assert sifted_for(1024, 0.1) < sifted_for(1024, 0.1, 0.05) < sifted_for(1024, 0.1, 0.09)
+    assert sifted_for(1024, 0.1, 0.25) == sifted_for(1024, 0.1)
 
 
 @given(st.integers(1, 400), st.data())
@@ -107,8 +118,8 @@ def test_pairs_suffice_but_for_two_deviations(sifted: int, kept: Any) -> None:
 
 
 def test_a_plan_goes_on_until_there_is_enough_and_no_further() -> None:
-    plan = Plan.of(64, 0.1, 1 / 3, largest=512)
-    assert plan.needed == 144 and 128 <= plan.batch <= 512
+    plan = Plan.of(144, 1 / 3, largest=512)
+    assert 128 <= plan.batch <= 512
     in_flight = 0
     while count := plan.next_batch(0, in_flight):
         assert count <= plan.batch
@@ -116,3 +127,16 @@ def test_a_plan_goes_on_until_there_is_enough_and_no_further() -> None:
     assert in_flight == pairs_for(144, 1 / 3)
     assert plan.next_batch(130, 0) >= 14 * 3
     assert plan.next_batch(144, 0) == plan.next_batch(200, 0) == 0
+
+
+@pytest.mark.parametrize(("created", "dark"), [(0, True), (15, True), (25, False), (1000, False)])
+def test_a_link_on_which_hardly_anything_arrives_is_given_up_with_an_alarm(created: int, dark: bool) -> None:
+    plan = Plan.of(100_000, 1 / 2, largest=512, detected=1e-3)
+    tally = Tally("bb84-decoy", "photonic", sent=1_000_000, created=created)
+    if dark:
+        with pytest.raises(NoKey, match="dark") as raised:
+            plan.look(tally)
+        assert raised.value.alarm
+    else:
+        plan.look(tally)
+    plan.look(Tally("bb84-decoy", "photonic", sent=100_000))  # too early to tell

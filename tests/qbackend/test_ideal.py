@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qkdbus.errors import Unavailable
+from qkdbus.errors import Refused, Unavailable
 from qkdbus.network.model import Noise
 from qkdbus_qbackend.emulators.ideal import IdealEmulator
-from qkdbus_qbackend.emulators.port import Line, X, Y, Z
+from qkdbus_qbackend.emulators.port import PAULI, Line, X, Y, Z
+from qkdbus_qbackend.failure import Broken
 
 QUIET = Noise()
 
@@ -102,3 +103,18 @@ async def test_a_discarded_line_has_nothing_left_to_measure() -> None:
     await source.discard()
     with pytest.raises(Unavailable):
         await source.measure(pairs, np.zeros(8, np.uint8))
+
+
+def test_it_has_pauli_bases_no_pulses_and_no_clock() -> None:
+    emulator = IdealEmulator(Memory(), QUIET, os.urandom, 1)
+    assert emulator.bases == PAULI and emulator.link_time() == 0
+    with pytest.raises(Refused):
+        emulator.pulse_line("source", "Bob", "line")
+
+
+@pytest.mark.parametrize("body", [b"", bytes(15), bytes(8) + b"\xff" * 8, bytes(8) + b"\x09" + bytes(7 + 5)])
+async def test_a_quantum_signal_that_cannot_be_read_breaks_the_exchange(body: bytes) -> None:
+    plane = Memory()
+    plane.signal(body)
+    with pytest.raises(Broken):
+        await IdealEmulator(plane, QUIET, os.urandom, 1).line("sink", "Alice", "line").await_pairs()

@@ -17,6 +17,7 @@ from qkdbus.bus.asker import Asker
 from qkdbus.bus.curve import KeyPair
 from qkdbus.contracts.qbackend import CONTRACT, PEER
 from qkdbus.network.model import LinkSettings
+from qkdbus.presharing import LinkSecret, file_name
 from qkdbus.runtime import Room, Service
 from qkdbus.runtime.settings import Neighbour, NodeSettings, Ports
 from qkdbus.wire.dispatcher_pb2 import Exchange, Exchanged, JobName
@@ -41,7 +42,7 @@ class Nodes:
         self.ports = {
             name: Ports(north=1, keymanager=1, keysync=1, qbackend=(_free_port(),)) for name in ("Alice", "Bob")
         }
-        self.folder = folder
+        self.folder, self.secret = folder, LinkSecret.new()
         self.rooms: dict[str, Room] = {}
         self.services: dict[str, Service] = {}
 
@@ -51,6 +52,7 @@ class Nodes:
         (directory / "certs").mkdir(parents=True, exist_ok=True)
         pair = {"public_key": self.keys[name].public, "secret_key": self.keys[name].secret}
         (directory / "certs" / "node.json").write_text(json.dumps(pair))
+        (directory / "certs" / file_name(other)).write_text(self.secret.text)
         neighbour = Neighbour(
             name=other,
             host="127.0.0.1",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from typing import Any
@@ -83,30 +82,6 @@ def test_the_tag_is_the_polynomial_that_the_docstring_says(kept: bytes, point: i
     assert verify.tag(np.frombuffer(kept, np.uint8), point) == slow_evaluate(words, point)
 
 
-@given(st.binary(min_size=8, max_size=120), st.integers(1, (1 << 64) - 1), element)
-def test_for_every_key_each_tag_belongs_to_exactly_one_value_of_the_bits_given_up(
-    kept: bytes, point: int, tag: int
-) -> None:
-    """So a uniform value of those bits makes the tag uniform whatever the key is: it tells nothing of the key."""
-    key = kept[:-8]
-    with_zero = verify.tag(np.frombuffer(key + bytes(8), np.uint8), point)
-    needed = (tag ^ with_zero).to_bytes(8, "little")
-    assert verify.tag(np.frombuffer(key + needed, np.uint8), point) == tag
-    other = (tag ^ with_zero ^ 1).to_bytes(8, "little")
-    assert verify.tag(np.frombuffer(key + other, np.uint8), point) != tag
-
-
-def test_in_a_small_field_every_pair_of_key_and_tag_is_equally_frequent() -> None:
-    polynomial, size = 0b1011, 8  # GF(8): small enough to try everything
-    for point in range(1, size):
-        seen = {
-            (key, slow_evaluate([*key, given_up], point, polynomial))
-            for key in itertools.product(range(size), repeat=2)
-            for given_up in range(size)
-        }
-        assert len(seen) == size**3  # each of 64 keys with each of 8 tags, once
-
-
 def test_with_the_point_zero_the_tag_would_not_depend_on_the_key() -> None:
     assert verify.tag(np.arange(16, dtype=np.uint8), 0) == verify.tag(
         np.concatenate([np.zeros(8, np.uint8), np.arange(8, 16, dtype=np.uint8)]), 0
@@ -114,10 +89,9 @@ def test_with_the_point_zero_the_tag_would_not_depend_on_the_key() -> None:
 
 
 @pytest.mark.parametrize("size", [9, 16, 17, 136, 1000])
-def test_equal_blocks_pass_and_the_last_64_bits_are_given_up(size: int) -> None:
+def test_equal_blocks_pass(size: int) -> None:
     kept = np.frombuffer(os.urandom(size), np.uint8)
-    ours, theirs = converse(verify.source(kept, os.urandom), verify.sink(kept.copy()))
-    assert ours.octets.tobytes() == theirs.octets.tobytes() == kept[:-8].tobytes()
+    assert converse(verify.source(kept, os.urandom), verify.sink(kept.copy())) == (None, None)
 
 
 @pytest.mark.parametrize("where", [0, 7, 8, 90, -9, -8, -1])

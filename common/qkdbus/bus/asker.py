@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import zmq
@@ -16,16 +17,16 @@ from google.protobuf.message import DecodeError, Message
 
 from ..contracts.contract import Contract
 from ..errors import QkdbusError, Refused, Silent
+from ..trace import CURRENT
 from ..wire.head_pb2 import Head
-from .curve import KeyPair, secure_client
-from .frames import PROTOCOL, raise_for, receive, send, split
-from .notices import Notices
-from .pump import Pump
-from .sockets import dealer
+from .curve import KeyPair, Renewed
+from .frames import on_the_wire, raise_for, receive, split
+from .line import Line
+from .notices import DELIMITER, Notices
+from .sockets import LAST_WORDS_MS
 
 FIRST_REPEAT = 0.2  # s until a call is sent again; doubles up to LAST_REPEAT
 LAST_REPEAT = 2.0
-_DELIMITER = (b"",)
 
 
 @dataclass(slots=True)
@@ -60,26 +61,30 @@ class Asker:
         self._waiting: dict[int, _Waiting] = {}
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._socket = dealer(context)
-        if server_key:
-            assert pair is not None, "CURVE needs the caller's own key pair"
-            secure_client(self._socket, pair, server_key)
-        self._socket.connect(endpoint)
-        self._pump = Pump(self._socket, self._drain)
-        self._notices = Notices(self._socket, self._pump.nudge, monotonic)
+        self._line = Line(context, endpoint, self._drain, pair, server_key)
+        self._notices = Notices(self._line, monotonic)
+        self.renewed: Renewed | None = None  # asked before calls, and while they wait
+
+    @property
+    def waiting(self) -> int:
+        """Calls without an answer yet."""
+        return len(self._waiting)
 
     async def ask(self, method: str, request: Message, *, patience: float | None = None, trace: bytes = b"") -> Message:
         """Call `method` and return its answer.
 
-        `patience` in s (the contract's when None). Raises qkdbus.errors: Silent when nobody answered in time.
+        `patience` in s (the contract's when None); an empty `trace` is that of the work under way. Raises
+        qkdbus.errors: Silent when nobody answered in time.
         """
         how = self._contract.methods[method]
         if how.answer is None:
             raise Refused(f"{self._contract.name}.{method} is a notice: tell it")
         patience = how.patience_ms / 1e3 if patience is None else patience
+        if self.renewed is not None:
+            self._renew(self.renewed)
         self._number += 1
-        number, now = self._number, self._monotonic()
-        head = Head(method=method, caller=self._caller, call=number, patience_ms=int(patience * 1e3), trace=trace)
+        number, now, trace = self._number, self._monotonic(), trace or CURRENT.get()
+        head = Head(method=method, caller=self._caller, call=number, patience_ms=on_the_wire(patience), trace=trace)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(
             method, request.SerializeToString(), how.answer, future, head, now + patience, now + FIRST_REPEAT
@@ -94,29 +99,47 @@ class Asker:
 
     def tell(self, method: str, request: Message) -> None:
         """Send a notice. Nobody answers; it is dropped when the peer is not connected within a second."""
-        self._notices.send([b"", PROTOCOL, Head(method=method).SerializeToString(), request.SerializeToString()])
+        self._notices.send(Head(method=method).SerializeToString(), request.SerializeToString())
 
-    def close(self) -> None:
-        """Close the socket; calls still waiting end as Silent."""
+    def redial(self, pair: KeyPair, server_key: str) -> None:
+        """Go on over a connection with these keys, as soon as there is one."""
+        self._line.redial(pair, server_key)
+
+    def hang_up(self) -> None:
+        """Talk to nobody until the next `redial`: calls end as Silent, notices are dropped."""
+        self._line.hang_up()
+
+    def leave(self, method: str, request: Message) -> None:
+        """Close, and say before that no answer is waited for: with a last call, whose answer nobody awaits either."""
+        if self._number:
+            last = self._number + 1
+            head = Head(method=method, caller=self._caller, call=last, settled=last)
+            with suppress(zmq.Again):
+                self._line.send(DELIMITER, head.SerializeToString(), request.SerializeToString())
+        self.close(linger=LAST_WORDS_MS)
+
+    def close(self, linger: int = 0) -> None:
+        """Close the socket; calls still waiting end as Silent. `linger`: ms that what was said has to leave."""
         if self._timer is not None:
             self._timer.cancel()
         self._notices.close()
-        self._pump.close()
-        self._socket.close(linger=0)
+        self._line.close(linger)
         for waiting in self._waiting.values():
             if not waiting.answered.done():
                 waiting.answered.set_exception(Silent(f"{self._contract.name}.{waiting.method}: closed"))
+
+    def _renew(self, renewed: Renewed) -> None:
+        if keys := renewed():
+            self._line.redial(*keys)
 
     def _send(self, waiting: _Waiting) -> None:
         waiting.head.settled = min(self._waiting)
         self._notices.hurry()
         try:
-            send(self._socket, _DELIMITER, waiting.head.SerializeToString(), waiting.body)
+            self._line.send(DELIMITER, waiting.head.SerializeToString(), waiting.body)
         except zmq.Again:  # not connected: the timer tries again soon
             waiting.repeat_after = FIRST_REPEAT / 4
             waiting.repeat_at = self._monotonic() + waiting.repeat_after
-        else:
-            self._pump.nudge()
 
     def _schedule(self) -> None:
         if self._timer is None and self._waiting:
@@ -126,6 +149,8 @@ class Asker:
 
     def _tick(self) -> None:
         self._timer = None
+        if self.renewed is not None:
+            self._renew(self.renewed)
         now = self._monotonic()
         for waiting in list(self._waiting.values()):
             if waiting.answered.done():
@@ -139,10 +164,10 @@ class Asker:
                 self._send(waiting)
         self._schedule()
 
-    def _drain(self, most: int) -> bool:
+    def _drain(self, socket: zmq.Socket[bytes], most: int) -> bool:
         for _ in range(most):
             try:
-                _, frames = receive(self._socket)
+                _, frames = receive(socket)
             except zmq.Again:
                 return False
             try:

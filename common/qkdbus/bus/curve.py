@@ -7,7 +7,7 @@ which name it may come in through that door. The name is then `Call.user`.
 from __future__ import annotations
 
 import json
-import time
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,11 @@ from zmq.utils import z85
 from ..errors import BadFile
 from .pump import Pump
 
+Renewed = Callable[[], "tuple[KeyPair, str] | None"]  # our pair and the server's key, if they are others than before
 ZAP = "inproc://zeromq.zap.01"
 SENDER = "X-Sender"  # property of each message that came through a guarded door: the sender's public key, Z85
-LOOK_EVERY = 0.1  # s between two looks at a file that says who is known
+# What reading a file raises that holds no list of keys: no JSON, no names, keys that are no Z85.
+NO_LIST = (ValueError, TypeError, AttributeError, LookupError, RecursionError, struct.error)
 Names = Callable[[], Mapping[bytes, str]]  # public key (32 octets) -> name
 
 
@@ -64,20 +66,10 @@ def secure_client(socket: zmq.Socket[bytes], pair: KeyPair, server_key: str) -> 
 class AppsFile:
     """`apps.json` ({application: public key}), read again whenever it changes on disk."""
 
-    def __init__(self, file: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._file, self._monotonic = file, monotonic
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self._stamp: tuple[int, int] | None = None
         self._names: dict[bytes, str] = {}
-        self._senders: set[tuple[str, str]] = set()
-        self._look_at = 0.0
-
-    def still(self, user: str, sender: str) -> bool:
-        """Tell whether `user` is still let in with the key `sender` (Z85): connections outlive credentials."""
-        now, asked = self._monotonic(), (user, sender)
-        if now >= self._look_at or asked not in self._senders:  # who is let in just now is known just now
-            self._look_at = now + LOOK_EVERY
-            self._senders = {(name, z85.encode(key).decode()) for key, name in self().items()}
-        return asked in self._senders
 
     def __call__(self) -> Mapping[bytes, str]:
         """Return who is known now: public key (32 octets) -> application."""
@@ -88,7 +80,7 @@ class AppsFile:
                 said = json.loads(self._file.read_text())
                 self._names = {z85.decode(key.encode()): name for name, key in said.items()}
                 self._stamp = stamp
-        except (OSError, ValueError, AttributeError):
+        except (OSError, *NO_LIST):
             self._names, self._stamp = {}, None  # closed rather than open
         return self._names
 

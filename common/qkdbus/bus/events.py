@@ -14,6 +14,9 @@ from google.protobuf.message import DecodeError
 from ..wire.head_pb2 import Event
 from .pump import Pump
 
+LARGEST = 1 << 20  # octets of an event that is heard
+MOST_PUBLISHERS = 1000  # whose numbers a listener follows
+MOST_MISSED = 1 << 20  # events that one gap counts for, whatever its publisher says
 KEPT = 1000  # events waiting for a slow listener; more are dropped for that listener
 
 
@@ -28,13 +31,21 @@ class Publisher:
         layer: str,
         replica: int,
         clock: Callable[[], float],
+        keep: Callable[[Event], None] = lambda event: None,
     ) -> None:
+        """`keep` gets each event before any listener does: what it keeps holds all that anybody has heard."""
         self._node, self._layer, self._replica, self._clock = node, layer, replica, clock
+        self._keep = keep
         self._number = 0
         self._socket = context.socket(zmq.PUB)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDHWM, KEPT)
         self._socket.bind(endpoint)
+
+    @property
+    def published(self) -> int:
+        """Events so far."""
+        return self._number
 
     def publish(self, name: str, **fields: object) -> None:
         """Tell all listeners; never waits. Fields are written as text: no secrets, no bytes."""
@@ -48,6 +59,7 @@ class Publisher:
             fields={key: str(value) for key, value in fields.items()},
             replica=self._replica,
         )
+        self._keep(event)
         topic = f"{self._node}.{self._layer}.{name}".encode()
         self._socket.send_multipart([topic, event.SerializeToString()], zmq.NOBLOCK)
 
@@ -72,6 +84,7 @@ class Listener:
         self._last: dict[tuple[str, str, int], int] = {}
         self._socket = context.socket(zmq.SUB)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 20)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         for prefix in prefixes:
@@ -101,6 +114,8 @@ class Listener:
         """Only who hears everything can tell a gap from a topic it did not ask for."""
         who = (event.node, event.layer, event.replica)
         last = self._last.get(who)
+        if last is None and len(self._last) >= MOST_PUBLISHERS:
+            self._last.clear()
         self._last[who] = event.number
         if self._everything and last is not None and event.number > last + 1:
-            self._missed(event.number - last - 1)
+            self._missed(min(event.number - last - 1, MOST_MISSED))

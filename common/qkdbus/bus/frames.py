@@ -19,6 +19,9 @@ _OUTCOMES: dict[type[QkdbusError], Outcome] = {
     Unavailable: UNAVAILABLE,
     Failed: FAILED,
 }
+MOST_FRAMES = 64  # of a message that are kept
+LONGEST_PATIENCE = 2**32 - 1  # ms
+LONGEST_REASON = 1000  # characters; requests are quoted in reasons, and may be long
 _ERRORS = {outcome: error for error, outcome in _OUTCOMES.items()}
 # Plain numbers: pyzmq's flags are an enum, and joining two takes longer than sending a frame.
 _NOW, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -34,7 +37,8 @@ def receive(socket: zmq.Socket[bytes]) -> tuple[zmq.Frame, list[bytes]]:
     frames = [frame.bytes]
     while frame.more:
         frame = socket.recv(_NOW, False)
-        frames.append(frame.bytes)
+        if len(frames) < MOST_FRAMES:  # a message of more is none of ours, whatever the rest of it is
+            frames.append(frame.bytes)
     return frame, frames
 
 
@@ -74,6 +78,16 @@ class NotOurs(Refused):
     def __init__(self, envelope: list[bytes], reason: str) -> None:
         super().__init__(reason)
         self.envelope = envelope
+
+
+def on_the_wire(patience: float) -> int:
+    """Return patience (s) as a head says it, in ms: at most 49 days."""
+    return min(int(patience * 1e3), LONGEST_PATIENCE)
+
+
+def reason_of(error: Exception) -> str:
+    """Return what is said of a failure on the wire: the beginning, if it is long."""
+    return str(error)[:LONGEST_REASON]
 
 
 def outcome_of(error: QkdbusError) -> Outcome:

@@ -12,23 +12,26 @@ from collections.abc import Callable
 
 import zmq
 
+from .line import Line
+
 KEPT_FOR = 1.0  # s
 KEPT = 256  # notices; the oldest go first
 TRY_AGAIN = 0.02  # s
+DELIMITER = (b"",)
 
 
 class Notices:
-    """Sends through a DEALER that refuses (EAGAIN) while nobody is connected."""
+    """Sends through a line that refuses (EAGAIN) while nobody is connected."""
 
-    def __init__(self, socket: zmq.Socket[bytes], sent: Callable[[], None], monotonic: Callable[[], float]) -> None:
-        self._socket, self._sent, self._monotonic = socket, sent, monotonic
-        self._waiting: deque[tuple[float, list[bytes]]] = deque(maxlen=KEPT)
+    def __init__(self, line: Line, monotonic: Callable[[], float]) -> None:
+        self._line, self._monotonic = line, monotonic
+        self._waiting: deque[tuple[float, bytes, bytes]] = deque(maxlen=KEPT)
         self._timer: asyncio.TimerHandle | None = None
 
-    def send(self, frames: list[bytes]) -> None:
+    def send(self, head: bytes, body: bytes) -> None:
         """Send now, or as soon as somebody is connected, if that is soon."""
-        if self._waiting or not self._through(frames):
-            self._waiting.append((self._monotonic() + KEPT_FOR, frames))
+        if self._waiting or not self._through(head, body):
+            self._waiting.append((self._monotonic() + KEPT_FOR, head, body))
             self._schedule()
 
     def hurry(self) -> None:
@@ -53,16 +56,15 @@ class Notices:
     def _flush(self) -> None:
         now = self._monotonic()
         while self._waiting:
-            ends, frames = self._waiting[0]
-            if ends > now and not self._through(frames):
+            ends, head, body = self._waiting[0]
+            if ends > now and not self._through(head, body):
                 self._schedule()
                 return
             self._waiting.popleft()
 
-    def _through(self, frames: list[bytes]) -> bool:
+    def _through(self, head: bytes, body: bytes) -> bool:
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            self._line.send(DELIMITER, head, body)
         except zmq.Again:
             return False
-        self._sent()
         return True

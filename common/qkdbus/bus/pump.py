@@ -50,9 +50,12 @@ class Pump:
             self._woken()
 
     def _woken(self) -> None:
-        for _ in range(ROUNDS):
-            if self._drain(BURST):
-                break
-            if self._closed or not int(self._socket.getsockopt(_EVENTS)) & _READABLE:
-                return
-        self.nudge()
+        try:
+            for _ in range(ROUNDS):
+                if self._drain(BURST):
+                    break
+                if self._closed or not int(self._socket.getsockopt(_EVENTS)) & _READABLE:
+                    return
+        finally:  # also when a drain fails: what waits behind its message would not wake us
+            if not self._closed and int(self._socket.getsockopt(_EVENTS)) & _READABLE:
+                self.nudge()

@@ -17,7 +17,7 @@ class Call:
         number: the call's number at that caller; 0 for a notice.
         settled: every call of that caller below this has been answered.
         patience: s that the caller waits, 0 when it does not say.
-        trace: 8 bytes that follow the call through the layers, or empty.
+        trace: 8 bytes that follow the call through the layers (a ninth: somebody wants to read it), or empty.
     """
 
     user: str

@@ -19,12 +19,15 @@ class Method:
         patience_ms: how long a caller waits when it does not say.
         remember: the server keeps the answer and gives it again to the same call, so that a lost answer
             can be asked for again. Off where the service itself is idempotent or remembers better.
+        event: a call of it is rare, and worth an event ("called") that is kept: who wants to know later what was done
+            for an exchange finds it there, whatever the log says.
     """
 
     request: type[Message]
     answer: type[Message] | None
     patience_ms: int = 5_000
     remember: bool = True
+    event: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ..wire.dispatcher_pb2 import (
     Cancelled,
     Exchange,
     Exchanged,
+    JobName,
     ListWorkers,
     Reserve,
     Reserved,
@@ -22,11 +23,22 @@ CONTRACT = Contract(
     "dispatcher",
     {
         "reserve": Method(Reserve, Reserved, 5_000),
-        "exchange": Method(Exchange, Exchanged, 120_000),
+        "exchange": Method(Exchange, Exchanged, 120_000, event=True),
         "cancel": Method(Cancel, Cancelled, remember=False),
         "list_workers": Method(ListWorkers, Workers, remember=False),
     },
 )
+
+
+def notes(name: JobName, answer: object) -> dict[str, object]:
+    """Return what is told of a call about an exchange, for those who follow its trace: no bit of key."""
+    said: dict[str, object] = {"peer": name.peer[:64], "job": name.job}
+    if isinstance(answer, Exchanged):
+        if answer.HasField("block"):
+            said |= {"block_id": answer.block.run.hex(), "bits": answer.block.length}
+        else:
+            said["failure"] = answer.failure
+    return said
 
 
 class Dispatcher(Protocol):

@@ -18,17 +18,19 @@ from ..wire.emulator_pb2 import (
     Measure,
     Outcomes,
 )
+from ..wire.qbackend_pb2 import Attack, Attacked
 from .call import Call
 from .contract import Contract, Method
 
 CONTRACT = Contract(
     "emulator",
     {
-        "create_pairs": Method(CreatePairs, Batch, 20_000),
-        "await_pairs": Method(AwaitPairs, Batch, 20_000),
-        "measure": Method(Measure, Outcomes, 20_000),
-        "discard": Method(Discard, Discarded, remember=False),
+        "create_pairs": Method(CreatePairs, Batch, 260_000),
+        "await_pairs": Method(AwaitPairs, Batch, 260_000),
+        "measure": Method(Measure, Outcomes, 260_000),
+        "discard": Method(Discard, Discarded, remember=False, event=True),
         "disturb": Method(Disturb, Disturbed, remember=False),
+        "attack": Method(Attack, Attacked, remember=False),
         "list_lines": Method(ListLines, Lines, remember=False),
     },
 )
@@ -42,4 +44,5 @@ class EmulatorProgram(Protocol):
     def measure(self, request: Measure, call: Call) -> Outcomes | Awaitable[Outcomes]: ...
     def discard(self, request: Discard, call: Call) -> Discarded | Awaitable[Discarded]: ...
     def disturb(self, request: Disturb, call: Call) -> Disturbed | Awaitable[Disturbed]: ...
+    def attack(self, request: Attack, call: Call) -> Attacked | Awaitable[Attacked]: ...
     def list_lines(self, request: ListLines, call: Call) -> Lines | Awaitable[Lines]: ...

@@ -27,11 +27,11 @@ from .contract import Contract, Method
 CONTRACT = Contract(
     "keymanager",
     {
-        "open_connect": Method(OpenConnect, Opened, 30_000),
+        "open_connect": Method(OpenConnect, Opened, 30_000, event=True),
         # durable memory of its own (reference "agreement" 5.5)
         "get_key": Method(GetKey, Key, 30_000, remember=False),
         "get_keys": Method(GetKeys, Keys, 30_000, remember=False),
-        "close": Method(Close, Closed),
+        "close": Method(Close, Closed, event=True),
         "list_streams": Method(ListStreams, Streams, remember=False),
     },
 )

@@ -24,9 +24,9 @@ from .contract import Contract, Method
 CONTRACT = Contract(
     "keysync",
     {
-        "open_stream": Method(OpenStream, StreamOpened, remember=False),
+        "open_stream": Method(OpenStream, StreamOpened, remember=False, event=True),
         "take": Method(Take, Taken, remember=False),
-        "close_stream": Method(CloseStream, StreamClosed, remember=False),
+        "close_stream": Method(CloseStream, StreamClosed, remember=False, event=True),
         "list_opens": Method(ListOpens, Opens, remember=False),
         "link_status": Method(LinkStatusAsked, Links, remember=False),
     },
@@ -35,8 +35,12 @@ PEER = Contract("keysync.peer", {"reconcile": Method(Reconcile, None)})  # a not
 
 # Events that keysync publishes on <run>/keysync.events
 AVAILABLE = "available"  # fields: oid (hex): chunks of this stream are there to take
-ALARM = "alarm"  # fields: peer, qber, reason
+ALARM = "alarm"  # fields: peer, reason (QBER, S, darkness, authentication); qber, s, s_error where measured here
 CLEAR = "clear"  # fields: peer: an exchange succeeded after an alarm
+STARTED = "job_started"  # fields: peer, job, bits, trace: this end's exchange begins
+FORMED = "block_formed"  # fields: peer, job, bits, block_id, trace: this end has stored its block
+AGREED = "block_agreed"  # fields: peer, job, block_id, trace: both ends hold it, and its bits are shared out
+PAIRED = "stream_paired"  # fields: peer, oid, trace: the stream is open at both ends
 
 
 class KeySync(Protocol):

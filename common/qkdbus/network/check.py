@@ -165,6 +165,8 @@ def _programs(block: dict[str, Any], at: Location) -> Iterator[Problem]:
         replicas, run = _dict(choice).get("replicas"), _dict(choice).get("run")
         if layer in LAYERS and layer != "qbackend" and isinstance(replicas, int) and replicas > 1:
             yield Problem((*here, "replicas"), f"only qbackend can have replicas; leave {layer} at 1")
+        if layer in LAYERS and layer != "qbackend" and _dict(choice).get("capacity") is not None:
+            yield Problem((*here, "capacity"), f"only qbackend has a capacity; remove it from {layer}")
         if isinstance(run, str) and (fault := _command_fault(run)):
             yield Problem((*here, "run"), fault)
 

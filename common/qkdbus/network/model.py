@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Protocol = Literal["e91-same-bases", "bbm92"]
-EmulatorName = Literal["simulaqron", "ideal"]
+from .base import Model, Probability
+from .limits import Limits
+from .photonic import Eavesdropper, Photonic
+
+Protocol = Literal["e91-same-bases", "bbm92", "e91", "bb84-decoy", "bb84-one-decoy"]
+EmulatorName = Literal["simulaqron", "photonic", "ideal"]
 Engine = Literal["stabilizer", "projectq", "qutip"]
+Sense = Literal["finite", "asymptotic"]
 LayerName = Literal["keymanager", "keysync", "dispatcher", "qbackend", "emulator"]
+LARGE = 1 << 16  # key bits of a block
 LAYERS: tuple[LayerName, ...] = ("keymanager", "keysync", "dispatcher", "qbackend", "emulator")
 NODE_NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
 NodeName = Annotated[str, Field(pattern=NODE_NAME)]
-NetworkName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class Model(BaseModel):
-    """Base of every part of the file: unknown fields are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+NETWORK_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+NetworkName = Annotated[str, Field(pattern=NETWORK_NAME)]
 
 
 class Noise(Model):
@@ -36,7 +36,7 @@ class LinkSettings(Model):
     """How keys are formed on a link."""
 
     emulator: EmulatorName = "simulaqron"
-    engine: Engine = "stabilizer"  # SimulaQron's; the others need their packages
+    engine: Engine | None = None  # SimulaQron's; None: the first of `engines()` that is installed
     protocol: Protocol = "e91-same-bases"
     block_bits: Annotated[int, Field(ge=8, le=1 << 23)] = 1024  # key bits asked of one exchange
     disclose: Annotated[float, Field(gt=0, le=0.5)] = 0.1  # share of the sifted bits published to estimate the QBER
@@ -44,6 +44,29 @@ class LinkSettings(Model):
     noise: Noise = Noise()
     reservoir_bits: Annotated[int, Field(ge=0)] = 0  # agreed key bits kept ready that no stream has asked for
     jobs: Annotated[int, Field(ge=1, le=64)] = 2  # exchanges at once
+    photonic: Photonic = Photonic()  # of emulator photonic only
+    eavesdropper: Eavesdropper = Eavesdropper()
+    security: Sense | None = None  # in which sense keys are secret; None: see `sense`
+    epsilon: Annotated[float, Field(gt=0, le=1e-2)] = 1e-10  # secrecy of a block, where security is finite
+    s_abort: Annotated[float, Field(ge=0, le=2.8)] = 2.0  # E91: a block whose S is not surely above is dropped
+    s_sigmas: Annotated[float, Field(ge=0, le=10)] = 3.0  # "surely": by so many standard errors
+
+    @property
+    def sense(self) -> Sense:
+        """In which sense keys are secret: by default finite on photonic links, asymptotic on the others."""
+        return self.security or ("finite" if self.emulator == "photonic" else "asymptotic")
+
+    @property
+    def large(self) -> bool:
+        """Whether blocks are so long that distilling them asks for compiled kernels (numba), unlike others."""
+        return self.emulator == "photonic" or self.block_bits >= LARGE
+
+    def engines(self) -> tuple[Engine, ...]:
+        """Return SimulaQron's engines that can do the protocol, the best first; only that which the file names."""
+        if self.engine is not None:
+            return (self.engine,)
+        # E91 turns by 22.5 degrees, which a stabilizer cannot; projectq makes 5 times as many pairs as qutip
+        return ("projectq", "qutip") if self.protocol == "e91" else ("stabilizer",)
 
 
 class Buffers(Model):
@@ -64,12 +87,14 @@ class LayerChoice(Model):
     # `qkdbus.layers`. None: the built-in.
     run: Annotated[str, Field(min_length=1)] | None = None
     replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    capacity: Annotated[int, Field(ge=1, le=256)] | None = None  # exchanges at once of a qbackend; None: its own choice
 
 
 class Security(Model):
     """What applications may do."""
 
     strict_status: bool = False  # an unknown stream is 3, not our extension 9 (reference 1.4)
+    limits: Limits = Limits()
 
 
 class Config(Model):
@@ -85,7 +110,7 @@ class Node(Model):
     node_name: NodeName
     node_ip: str = ""  # where it is deployed on hosts; on one machine it is not used
     neighbour_nodes: tuple[str, ...] = ()
-    layers: dict[LayerName, LayerChoice] = {}  # field by field over the network's
+    layers: dict[LayerName, LayerChoice] = Field(default_factory=dict)  # field by field over the network's
 
 
 class Link(LinkSettings):
@@ -103,7 +128,7 @@ class Network(Model):
     nodes: Annotated[tuple[Node, ...], Field(min_length=1, max_length=1024)]
     link_defaults: LinkSettings = LinkSettings()
     links: tuple[Link, ...] = ()
-    layers: dict[LayerName, LayerChoice] = {}
+    layers: dict[LayerName, LayerChoice] = Field(default_factory=dict)
     buffers: Buffers = Buffers()
     security: Security = Security()
     durability: Literal["process", "power"] = "process"  # what agreed keys survive: any process, or a power cut

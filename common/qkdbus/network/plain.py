@@ -20,6 +20,7 @@ from .source import MERGE, Location, Problem, Source, kind, merged, printable, s
 LARGEST_FILE = 4 << 20  # octets
 DEEPEST = 32
 MOST_VALUES = 200_000
+_TOO_DEEP = f"nested more than {DEEPEST} deep"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAGS = {
     f"tag:yaml.org,2002:{name}"
@@ -146,7 +147,7 @@ def _bound(path: Path, text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST or count > MOST_VALUES:
-            what = f"nested more than {DEEPEST} deep" if depth > DEEPEST else f"more than {MOST_VALUES} values"
+            what = _TOO_DEEP if depth > DEEPEST else f"more than {MOST_VALUES} values"
             line = event.start_mark.line + 1 if event.start_mark else 1
             raise BadFile(f"{shown(path)}:{line}: {what}; this is not a network file")
 
@@ -159,6 +160,8 @@ def _said(error: yaml.MarkedYAMLError) -> str:
 
 def _not_yaml(path: Path, text: str, error: yaml.YAMLError) -> str:
     mark = error.problem_mark or error.context_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    if mark is not None and "nesting depth" in str(error):  # libyaml's own bound: it reads ahead of the events
+        return f"{shown(path)}:{mark.line + 1}: {_TOO_DEEP}; this is not a network file"
     if isinstance(error, yaml.MarkedYAMLError) and mark is not None:
         line, column, said = mark.line + 1, mark.column + 1, _said(error)
     else:  # a character that YAML does not allow

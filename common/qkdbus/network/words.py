@@ -9,7 +9,6 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from .ancestor import ITS_MEANING, OLD_PROTOCOL
 from .model import Network
 from .source import Location, Problem, kind, printable
 
@@ -36,7 +35,8 @@ def problems(error: ValidationError) -> Iterator[Problem]:
         at = found["loc"][:-1] if on_key else found["loc"]
         if found["type"] == "too_short" and found.get("input"):
             continue  # it has entries; each is refused for a reason of its own
-        yield _problem(found["type"], at, found.get("input"), found.get("ctx") or {}, on_key)
+        more = {"message": found["msg"], **(found.get("ctx") or {})}
+        yield _problem(found["type"], at, found.get("input"), more, on_key)
 
 
 def nearest(name: object, known: Sequence[str]) -> str:
@@ -57,6 +57,8 @@ def _problem(kind_of: str, at: Location, value: Any, more: Mapping[str, Any], on
         return _missing(at)
     if kind_of == "literal_error":
         return Problem(at, _choice(at, value, more), on_field=on_key)
+    if kind_of == "clock":
+        return Problem(at, f"{more['message']}, and is {kind(value)}")
     if kind_of in _LIMITS:
         bound, words = _LIMITS[kind_of]
         return Problem(at, f"should be {words} {more[bound]}, and is {_figure(value)}")
@@ -79,11 +81,6 @@ def _missing(at: Location) -> Problem:
 
 
 def _choice(at: Location, value: Any, more: Mapping[str, Any]) -> str:
-    if value == OLD_PROTOCOL and at[-1] in ("protocol", "qkd_protocol"):
-        return (
-            f"`{OLD_PROTOCOL}` with bases of its own at each end (Ekert's) is not there yet; write `{ITS_MEANING}`, "
-            "the variant in which both ends draw from the same three bases"
-        )
     known = str(more.get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
     if at[-1] == "qkdbus_version":
         return f"this qkdbus reads version {known[0]} of the file, and this is {_figure(value)}"

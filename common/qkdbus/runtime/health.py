@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..contracts.call import Call
+from ..meters import Histogram
+from ..wire import head_pb2 as wire
 from ..wire.head_pb2 import Describe, Description, Health, Ping
 
 
@@ -18,6 +21,10 @@ class Vitals:
     Attributes:
         waiting_for: "" when ready, else what it waits for.
         last_failure: the last thing that went wrong, for a person.
+        counters: what has been counted since the start; only grows.
+        totals: likewise, read from where it is counted when somebody asks.
+        gauges: what is so now.
+        histograms: by name; named, as all of these, "name" or "name{label=value}" (`part`).
     """
 
     node: str
@@ -29,7 +36,25 @@ class Vitals:
     waiting_for: Callable[[], str] = lambda: "start"
     last_failure: str = ""
     counters: Counter[str] = field(default_factory=Counter)
+    totals: dict[str, Callable[[], int]] = field(default_factory=dict)
     gauges: dict[str, Callable[[], float]] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    latencies: dict[str, Histogram] = field(default_factory=dict)  # s, by method
+
+
+def part(name: str, **labels: object) -> str:
+    """Name a counter, gauge or histogram of a part of a service, as in `part("key_bits", peer="Bob")`.
+
+    A label's value keeps letters, digits and `._:-` only: whatever a neighbour or a file says, the name can be read.
+    """
+    if not labels:
+        return name
+    said = ",".join(f"{label}={_plain(value)}" for label, value in labels.items())
+    return f"{name}{{{said}}}"
+
+
+def _plain(value: object) -> str:
+    return "".join(c if c.isalnum() or c in "._:-" else "_" for c in str(value))[:64]
 
 
 class Face:
@@ -59,8 +84,16 @@ class Face:
         )
 
     def describe(self, request: Describe, call: Call) -> Description:
-        """Give counters, gauges and the configuration (without secrets)."""
-        gauges: Mapping[str, float] = {name: read() for name, read in self._vitals.gauges.items()}
-        return Description(
-            counters=dict(self._vitals.counters), gauges=gauges, configuration=self._vitals.configuration()
-        )
+        """Give counters, gauges, histograms and the configuration (without secrets)."""
+        vitals = self._vitals
+        gauges: Mapping[str, float] = {
+            name: value for name, read in vitals.gauges.items() if not math.isnan(value := read())
+        }
+        counters = {**vitals.counters, **{name: read() for name, read in vitals.totals.items()}}
+        answer = Description(counters=counters, gauges=gauges, configuration=vitals.configuration())
+        latencies = {part("seconds", method=name): taken for name, taken in vitals.latencies.items()}
+        for name, taken in {**latencies, **vitals.histograms}.items():
+            if any(taken.counts):
+                said = wire.Histogram(bounds=taken.bounds, counts=taken.counts, sum=taken.total)
+                answer.histograms[name].CopyFrom(said)
+        return answer

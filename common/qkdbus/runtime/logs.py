@@ -12,12 +12,14 @@ import sys
 import traceback
 from typing import TextIO
 
+from .. import trace
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _OCTETS = re.compile(r"""b(?:ytearray\()?(['"]).*?(?<!\\)\1""", re.DOTALL)
 
 
 class JsonLines(logging.Formatter):
-    """Writes {"at", "level", "node", "layer", "replica", "event", ...fields}."""
+    """Writes {"at", "level", "node", "layer", "replica", "event", ...fields}, and the trace of the work under way."""
 
     def __init__(self, node: str, layer: str, replica: int) -> None:
         super().__init__()
@@ -31,6 +33,8 @@ class JsonLines(logging.Formatter):
             **self._who,
             "event": record.getMessage(),
         }
+        if name := trace.name(trace.CURRENT.get()):
+            line["trace"] = name
         for name, value in vars(record).items():
             if name not in _STANDARD:
                 line[name] = _plain(value)

@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError
 
 from ..errors import BadFile
 from ..network.addresses import Ports as Ports
-from ..network.model import Buffers, LayerChoice, LinkSettings, Model, Security
+from ..network.base import Model
+from ..network.model import Buffers, LayerChoice, LinkSettings, Security
 
 
 class Neighbour(Model):
@@ -30,7 +31,8 @@ class NodeSettings(Model):
 
     network: str
     name: str
-    host: str  # the address that its TCP sockets bind
+    host: str  # the address by which neighbours and applications reach it
+    bind: str = ""  # the address that its TCP sockets bind, where that is another one (behind NAT); "" is `host`
     directory: Path
     run: Path
     ports: Ports
@@ -41,6 +43,11 @@ class NodeSettings(Model):
     layers: dict[str, LayerChoice] = Field(default_factory=dict)
     durability: Literal["process", "power"] = "process"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def listen(self) -> str:
+        """The address that its TCP sockets bind."""
+        return self.bind or self.host
 
     def neighbour(self, name: str) -> Neighbour:
         """Return the neighbour called `name`; KeyError when there is none."""
@@ -78,8 +85,13 @@ def load(directory: Path) -> NodeSettings:
         return _KNOWN[file][1]
     except FileNotFoundError:
         raise BadFile(f"{file}: not there; `qkdbus deploy` writes it") from None
-    except (yaml.YAMLError, ValidationError) as error:
+    except OSError as error:
+        raise BadFile(f"{file}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, ValidationError, UnicodeError) as error:
         raise BadFile(f"{file}: {error}") from None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, OverflowError) as error:
+        # of PyYAML, for a value that is none of its type ("!!timestamp x"), or nests too deep
+        raise BadFile(f"{file}: {type(error).__name__}: {error}; `qkdbus deploy` writes it") from None
 
 
 def _loader() -> type:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from qkdbus.wire import record_pb2 as qkdbus_dot_wire_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cqkdbus/wire/dispatcher.proto\x12\x06qkdbus\x1a\x18qkdbus/wire/record.proto\"F\n\x07JobName\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0f\n\x07\x65poch_n\x18\x02 \x01(\x04\x12\x0f\n\x07\x65poch_r\x18\x03 \x01(\x06\x12\x0b\n\x03job\x18\x04 \x01(\x04\"(\n\x07Reserve\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\",\n\x08Reserved\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\"|\n\x08\x45xchange\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\x12\x0f\n\x07\x61rbiter\x18\x02 \x01(\x08\x12\x0c\n\x04\x62its\x18\x03 \x01(\x04\x12\x10\n\x08protocol\x18\x04 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12\x0e\n\x06worker\x18\x06 \x01(\r\"Z\n\x08KeyBlock\x12\x0b\n\x03run\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62its\x18\x02 \x01(\x0c\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12#\n\x06record\x18\x04 \x01(\x0b\x32\x13.qkdbus.BlockRecord\"q\n\tExchanged\x12\x1f\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x10.qkdbus.KeyBlock\x12\x0f\n\x07\x66\x61ilure\x18\x02 \x01(\t\x12\r\n\x05\x61larm\x18\x03 \x01(\x08\x12#\n\x06record\x18\x04 \x01(\x0b\x32\x13.qkdbus.BlockRecord\"\'\n\x06\x43\x61ncel\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\"\x0b\n\tCancelled\"\r\n\x0bListWorkers\"l\n\nWorkerInfo\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0c\n\x04\x64one\x18\x04 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x04\x12\x10\n\x08\x65ndpoint\x18\x06 \x01(\t\".\n\x07Workers\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.qkdbus.WorkerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cqkdbus/wire/dispatcher.proto\x12\x06qkdbus\x1a\x18qkdbus/wire/record.proto\"F\n\x07JobName\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0f\n\x07\x65poch_n\x18\x02 \x01(\x04\x12\x0f\n\x07\x65poch_r\x18\x03 \x01(\x06\x12\x0b\n\x03job\x18\x04 \x01(\x04\"H\n\x07Reserve\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\x12\x10\n\x08priority\x18\x02 \x01(\r\x12\x0c\n\x04\x62its\x18\x03 \x01(\x04\",\n\x08Reserved\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\"\x8e\x01\n\x08\x45xchange\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\x12\x0f\n\x07\x61rbiter\x18\x02 \x01(\x08\x12\x0c\n\x04\x62its\x18\x03 \x01(\x04\x12\x10\n\x08protocol\x18\x04 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x05 \x01(\t\x12\x0e\n\x06worker\x18\x06 \x01(\r\x12\x10\n\x08priority\x18\x07 \x01(\r\"Z\n\x08KeyBlock\x12\x0b\n\x03run\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62its\x18\x02 \x01(\x0c\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12#\n\x06record\x18\x04 \x01(\x0b\x32\x13.qkdbus.BlockRecord\"\x80\x01\n\tExchanged\x12\x1f\n\x05\x62lock\x18\x01 \x01(\x0b\x32\x10.qkdbus.KeyBlock\x12\x0f\n\x07\x66\x61ilure\x18\x02 \x01(\t\x12\r\n\x05\x61larm\x18\x03 \x01(\x08\x12#\n\x06record\x18\x04 \x01(\x0b\x32\x13.qkdbus.BlockRecord\x12\r\n\x05\x61gain\x18\x05 \x01(\x08\"\'\n\x06\x43\x61ncel\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\"\x0b\n\tCancelled\"\r\n\x0bListWorkers\"\xc1\x01\n\nWorkerInfo\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\r\n\x05state\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x0c\n\x04\x64one\x18\x04 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x04\x12\x10\n\x08\x65ndpoint\x18\x06 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x07 \x01(\r\x12\x10\n\x08reserved\x18\x08 \x01(\r\x12\x0c\n\x04lost\x18\t \x01(\x04\x12\x0c\n\x04slow\x18\n \x01(\x04\x12\x13\n\x0blast_choice\x18\x0b \x01(\x08\"\x8a\x01\n\x08LinkJobs\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x0f\n\x07running\x18\x03 \x01(\r\x12\x10\n\x08priority\x18\x04 \x01(\r\x12\x0f\n\x07longest\x18\x05 \x01(\x01\x12\x0c\n\x04\x64one\x18\x06 \x01(\x04\x12\x0c\n\x04lost\x18\x07 \x01(\x04\x12\x0f\n\x07seconds\x18\x08 \x01(\x01\"e\n\x07Workers\x12#\n\x07workers\x18\x01 \x03(\x0b\x32\x12.qkdbus.WorkerInfo\x12\x1f\n\x05links\x18\x02 \x03(\x0b\x32\x10.qkdbus.LinkJobs\x12\x14\n\x0cmost_waiting\x18\x03 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +35,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBNAME']._serialized_start=66
   _globals['_JOBNAME']._serialized_end=136
   _globals['_RESERVE']._serialized_start=138
-  _globals['_RESERVE']._serialized_end=178
-  _globals['_RESERVED']._serialized_start=180
-  _globals['_RESERVED']._serialized_end=224
-  _globals['_EXCHANGE']._serialized_start=226
-  _globals['_EXCHANGE']._serialized_end=350
-  _globals['_KEYBLOCK']._serialized_start=352
-  _globals['_KEYBLOCK']._serialized_end=442
-  _globals['_EXCHANGED']._serialized_start=444
-  _globals['_EXCHANGED']._serialized_end=557
-  _globals['_CANCEL']._serialized_start=559
-  _globals['_CANCEL']._serialized_end=598
-  _globals['_CANCELLED']._serialized_start=600
-  _globals['_CANCELLED']._serialized_end=611
-  _globals['_LISTWORKERS']._serialized_start=613
-  _globals['_LISTWORKERS']._serialized_end=626
-  _globals['_WORKERINFO']._serialized_start=628
-  _globals['_WORKERINFO']._serialized_end=736
-  _globals['_WORKERS']._serialized_start=738
-  _globals['_WORKERS']._serialized_end=784
+  _globals['_RESERVE']._serialized_end=210
+  _globals['_RESERVED']._serialized_start=212
+  _globals['_RESERVED']._serialized_end=256
+  _globals['_EXCHANGE']._serialized_start=259
+  _globals['_EXCHANGE']._serialized_end=401
+  _globals['_KEYBLOCK']._serialized_start=403
+  _globals['_KEYBLOCK']._serialized_end=493
+  _globals['_EXCHANGED']._serialized_start=496
+  _globals['_EXCHANGED']._serialized_end=624
+  _globals['_CANCEL']._serialized_start=626
+  _globals['_CANCEL']._serialized_end=665
+  _globals['_CANCELLED']._serialized_start=667
+  _globals['_CANCELLED']._serialized_end=678
+  _globals['_LISTWORKERS']._serialized_start=680
+  _globals['_LISTWORKERS']._serialized_end=693
+  _globals['_WORKERINFO']._serialized_start=696
+  _globals['_WORKERINFO']._serialized_end=889
+  _globals['_LINKJOBS']._serialized_start=892
+  _globals['_LINKJOBS']._serialized_end=1030
+  _globals['_WORKERS']._serialized_start=1032
+  _globals['_WORKERS']._serialized_end=1133
 # @@protoc_insertion_point(module_scope)

@@ -124,7 +124,7 @@ class LinkStatusAsked(_message.Message):
     def __init__(self) -> None: ...
 
 class LinkStatus(_message.Message):
-    __slots__ = ("peer", "state", "arbiter", "epoch", "protocol", "emulator", "reservoir_bits", "buffered_keys", "key_rate", "qber", "alarm", "blocks", "created", "sifted_out", "disclosed", "kept", "failed")
+    __slots__ = ("peer", "state", "arbiter", "epoch", "protocol", "emulator", "reservoir_bits", "buffered_keys", "key_rate", "qber", "alarm", "blocks", "created", "sifted_out", "disclosed", "kept", "failed", "last")
     PEER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ARBITER_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +142,7 @@ class LinkStatus(_message.Message):
     DISCLOSED_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
     peer: str
     state: str
     arbiter: bool
@@ -159,7 +160,8 @@ class LinkStatus(_message.Message):
     disclosed: int
     kept: int
     failed: int
-    def __init__(self, peer: _Optional[str] = ..., state: _Optional[str] = ..., arbiter: bool = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., protocol: _Optional[str] = ..., emulator: _Optional[str] = ..., reservoir_bits: _Optional[int] = ..., buffered_keys: _Optional[int] = ..., key_rate: _Optional[float] = ..., qber: _Optional[float] = ..., alarm: _Optional[str] = ..., blocks: _Optional[int] = ..., created: _Optional[int] = ..., sifted_out: _Optional[int] = ..., disclosed: _Optional[int] = ..., kept: _Optional[int] = ..., failed: _Optional[int] = ...) -> None: ...
+    last: _record_pb2.BlockRecord
+    def __init__(self, peer: _Optional[str] = ..., state: _Optional[str] = ..., arbiter: bool = ..., epoch: _Optional[_Union[Epoch, _Mapping]] = ..., protocol: _Optional[str] = ..., emulator: _Optional[str] = ..., reservoir_bits: _Optional[int] = ..., buffered_keys: _Optional[int] = ..., key_rate: _Optional[float] = ..., qber: _Optional[float] = ..., alarm: _Optional[str] = ..., blocks: _Optional[int] = ..., created: _Optional[int] = ..., sifted_out: _Optional[int] = ..., disclosed: _Optional[int] = ..., kept: _Optional[int] = ..., failed: _Optional[int] = ..., last: _Optional[_Union[_record_pb2.BlockRecord, _Mapping]] = ...) -> None: ...
 
 class Links(_message.Message):
     __slots__ = ("links",)
@@ -240,16 +242,18 @@ class Begin(_message.Message):
     def __init__(self) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("job", "bits", "protocol", "endpoint")
+    __slots__ = ("job", "bits", "protocol", "endpoint", "priority")
     JOB_FIELD_NUMBER: _ClassVar[int]
     BITS_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     job: int
     bits: int
     protocol: str
     endpoint: str
-    def __init__(self, job: _Optional[int] = ..., bits: _Optional[int] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ...) -> None: ...
+    priority: int
+    def __init__(self, job: _Optional[int] = ..., bits: _Optional[int] = ..., protocol: _Optional[str] = ..., endpoint: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Formed(_message.Message):
     __slots__ = ("job", "run", "length")
@@ -262,20 +266,26 @@ class Formed(_message.Message):
     def __init__(self, job: _Optional[int] = ..., run: _Optional[bytes] = ..., length: _Optional[int] = ...) -> None: ...
 
 class Failed(_message.Message):
-    __slots__ = ("job", "reason")
+    __slots__ = ("job", "reason", "alarm", "again")
     JOB_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    ALARM_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
     job: int
     reason: str
-    def __init__(self, job: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    alarm: str
+    again: bool
+    def __init__(self, job: _Optional[int] = ..., reason: _Optional[str] = ..., alarm: _Optional[str] = ..., again: bool = ...) -> None: ...
 
 class Drop(_message.Message):
-    __slots__ = ("job", "run")
+    __slots__ = ("job", "run", "alarm")
     JOB_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
+    ALARM_FIELD_NUMBER: _ClassVar[int]
     job: int
     run: bytes
-    def __init__(self, job: _Optional[int] = ..., run: _Optional[bytes] = ...) -> None: ...
+    alarm: str
+    def __init__(self, job: _Optional[int] = ..., run: _Optional[bytes] = ..., alarm: _Optional[str] = ...) -> None: ...
 
 class Commit(_message.Message):
     __slots__ = ("seq", "entry", "chain")
@@ -330,7 +340,7 @@ class CloseRequest(_message.Message):
     def __init__(self, sid: _Optional[_Union[Sid, _Mapping]] = ...) -> None: ...
 
 class Reconcile(_message.Message):
-    __slots__ = ("epoch", "fid", "begin", "prepare", "formed", "failed", "drop", "commit", "ack", "beat", "open_request", "close_request")
+    __slots__ = ("epoch", "fid", "begin", "prepare", "formed", "failed", "drop", "commit", "ack", "beat", "open_request", "close_request", "trace")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     FID_FIELD_NUMBER: _ClassVar[int]
     BEGIN_FIELD_NUMBER: _ClassVar[int]
@@ -343,6 +353,7 @@ class Reconcile(_message.Message):
     BEAT_FIELD_NUMBER: _ClassVar[int]
     OPEN_REQUEST_FIELD_NUMBER: _ClassVar[int]
     CLOSE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     epoch: Epoch
     fid: int
     begin: Begin
@@ -355,4 +366,5 @@ class Reconcile(_message.Message):
     beat: Beat
     open_request: OpenRequest
     close_request: CloseRequest
-    def __init__(self, epoch: _Optional[_Union[Epoch, _Mapping]] = ..., fid: _Optional[int] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., formed: _Optional[_Union[Formed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ..., open_request: _Optional[_Union[OpenRequest, _Mapping]] = ..., close_request: _Optional[_Union[CloseRequest, _Mapping]] = ...) -> None: ...
+    trace: bytes
+    def __init__(self, epoch: _Optional[_Union[Epoch, _Mapping]] = ..., fid: _Optional[int] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., prepare: _Optional[_Union[Prepare, _Mapping]] = ..., formed: _Optional[_Union[Formed, _Mapping]] = ..., failed: _Optional[_Union[Failed, _Mapping]] = ..., drop: _Optional[_Union[Drop, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., beat: _Optional[_Union[Beat, _Mapping]] = ..., open_request: _Optional[_Union[OpenRequest, _Mapping]] = ..., close_request: _Optional[_Union[CloseRequest, _Mapping]] = ..., trace: _Optional[bytes] = ...) -> None: ...

@@ -25,21 +25,27 @@ _sym_db = _symbol_database.Default()
 from qkdbus.wire import dispatcher_pb2 as qkdbus_dot_wire_dot_dispatcher__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqkdbus/wire/qbackend.proto\x12\x06qkdbus\x1a\x1cqkdbus/wire/dispatcher.proto\"8\n\x03Run\x12\"\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x10.qkdbus.Exchange\x12\r\n\x05since\x18\x02 \x01(\x01\"&\n\x05\x41\x62ort\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\"\t\n\x07\x41\x62orted\"\xa4\x01\n\x06Parcel\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x65poch_n\x18\x02 \x01(\x04\x12\x0f\n\x07\x65poch_r\x18\x03 \x01(\x06\x12\x0b\n\x03job\x18\x04 \x01(\x04\x12\x1c\n\x05plane\x18\x05 \x01(\x0e\x32\r.qkdbus.Plane\x12\x0e\n\x06number\x18\x06 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x07 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\x0c\x12\x10\n\x08\x65ndpoint\x18\t \x01(\t*#\n\x05Plane\x12\r\n\tCLASSICAL\x10\x00\x12\x0b\n\x07QUANTUM\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqkdbus/wire/qbackend.proto\x12\x06qkdbus\x1a\x1cqkdbus/wire/dispatcher.proto\"8\n\x03Run\x12\"\n\x08\x65xchange\x18\x01 \x01(\x0b\x32\x10.qkdbus.Exchange\x12\r\n\x05since\x18\x02 \x01(\x01\"&\n\x05\x41\x62ort\x12\x1d\n\x04name\x18\x01 \x01(\x0b\x32\x0f.qkdbus.JobName\"9\n\x06\x41ttack\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12!\n\x03\x65ve\x18\x02 \x01(\x0b\x32\x14.qkdbus.Eavesdropper\";\n\x08\x41ttacked\x12\x0c\n\x04here\x18\x01 \x01(\x08\x12!\n\x03\x65ve\x18\x02 \x01(\x0b\x32\x14.qkdbus.Eavesdropper\"\x8a\x01\n\x0c\x45\x61vesdropper\x12\x18\n\x10intercept_resend\x18\x01 \x01(\x01\x12\r\n\x05\x62\x61ses\x18\x02 \x03(\x01\x12\x1f\n\x17photon_number_splitting\x18\x03 \x01(\x01\x12\x16\n\x0e\x62\x65\x61m_splitting\x18\x04 \x01(\x01\x12\x0b\n\x03jam\x18\x05 \x01(\x01\x12\x0b\n\x03\x63ut\x18\x06 \x01(\x08\"\t\n\x07\x41\x62orted\"\xa4\x01\n\x06Parcel\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x65poch_n\x18\x02 \x01(\x04\x12\x0f\n\x07\x65poch_r\x18\x03 \x01(\x06\x12\x0b\n\x03job\x18\x04 \x01(\x04\x12\x1c\n\x05plane\x18\x05 \x01(\x0e\x32\r.qkdbus.Plane\x12\x0e\n\x06number\x18\x06 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x07 \x01(\x0c\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\x0c\x12\x10\n\x08\x65ndpoint\x18\t \x01(\t*#\n\x05Plane\x12\r\n\tCLASSICAL\x10\x00\x12\x0b\n\x07QUANTUM\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qkdbus.wire.qbackend_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLANE']._serialized_start=344
-  _globals['_PLANE']._serialized_end=379
+  _globals['_PLANE']._serialized_start=605
+  _globals['_PLANE']._serialized_end=640
   _globals['_RUN']._serialized_start=68
   _globals['_RUN']._serialized_end=124
   _globals['_ABORT']._serialized_start=126
   _globals['_ABORT']._serialized_end=164
-  _globals['_ABORTED']._serialized_start=166
-  _globals['_ABORTED']._serialized_end=175
-  _globals['_PARCEL']._serialized_start=178
-  _globals['_PARCEL']._serialized_end=342
+  _globals['_ATTACK']._serialized_start=166
+  _globals['_ATTACK']._serialized_end=223
+  _globals['_ATTACKED']._serialized_start=225
+  _globals['_ATTACKED']._serialized_end=284
+  _globals['_EAVESDROPPER']._serialized_start=287
+  _globals['_EAVESDROPPER']._serialized_end=425
+  _globals['_ABORTED']._serialized_start=427
+  _globals['_ABORTED']._serialized_end=436
+  _globals['_PARCEL']._serialized_start=439
+  _globals['_PARCEL']._serialized_end=603
 # @@protoc_insertion_point(module_scope)

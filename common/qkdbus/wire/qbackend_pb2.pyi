@@ -1,8 +1,9 @@
 from qkdbus.wire import dispatcher_pb2 as _dispatcher_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -27,6 +28,38 @@ class Abort(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     name: _dispatcher_pb2.JobName
     def __init__(self, name: _Optional[_Union[_dispatcher_pb2.JobName, _Mapping]] = ...) -> None: ...
+
+class Attack(_message.Message):
+    __slots__ = ("peer", "eve")
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    EVE_FIELD_NUMBER: _ClassVar[int]
+    peer: str
+    eve: Eavesdropper
+    def __init__(self, peer: _Optional[str] = ..., eve: _Optional[_Union[Eavesdropper, _Mapping]] = ...) -> None: ...
+
+class Attacked(_message.Message):
+    __slots__ = ("here", "eve")
+    HERE_FIELD_NUMBER: _ClassVar[int]
+    EVE_FIELD_NUMBER: _ClassVar[int]
+    here: bool
+    eve: Eavesdropper
+    def __init__(self, here: bool = ..., eve: _Optional[_Union[Eavesdropper, _Mapping]] = ...) -> None: ...
+
+class Eavesdropper(_message.Message):
+    __slots__ = ("intercept_resend", "bases", "photon_number_splitting", "beam_splitting", "jam", "cut")
+    INTERCEPT_RESEND_FIELD_NUMBER: _ClassVar[int]
+    BASES_FIELD_NUMBER: _ClassVar[int]
+    PHOTON_NUMBER_SPLITTING_FIELD_NUMBER: _ClassVar[int]
+    BEAM_SPLITTING_FIELD_NUMBER: _ClassVar[int]
+    JAM_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    intercept_resend: float
+    bases: _containers.RepeatedScalarFieldContainer[float]
+    photon_number_splitting: float
+    beam_splitting: float
+    jam: float
+    cut: bool
+    def __init__(self, intercept_resend: _Optional[float] = ..., bases: _Optional[_Iterable[float]] = ..., photon_number_splitting: _Optional[float] = ..., beam_splitting: _Optional[float] = ..., jam: _Optional[float] = ..., cut: bool = ...) -> None: ...
 
 class Aborted(_message.Message):
     __slots__ = ()

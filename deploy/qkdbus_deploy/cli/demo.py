@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
 from . import say
-
-if TYPE_CHECKING:
-    from ..trial import Result
-
-HEADINGS = ("stream", "keys", "equal", "key bit/s", "s/key", "pairs created", "sifted out", "disclosed", "QBER")
 
 
 @click.command()
@@ -34,6 +27,7 @@ def command(ctx: click.Context, keys: int, bits: int, as_json: bool) -> None:
 
     from ..sandbox import sandbox
     from ..trial import Wish, try_streams
+    from .streams import Progress, tell
 
     if bits % 8:
         raise click.BadParameter("keys are whole octets: a multiple of 8", param_hint="--bits")
@@ -44,40 +38,11 @@ def command(ctx: click.Context, keys: int, bits: int, as_json: bool) -> None:
     with sandbox(network, say.progress) as box:
         say.progress(f"{say.count(box.deployed.services, 'service')} ready in {box.deployed.seconds:.1f} s")
         wishes = [Wish("Alice", "Bob", keys, bits // 8), Wish("Bob", "Charlie", keys, bits // 8)]
-        results = try_streams(box.home, box.name, wishes, _Progress())
+        results = try_streams(box.home, box.name, wishes, Progress())
         say.progress("tearing down")
-    _tell(results, as_json)
+    tell(results, as_json)
     good = all(result.good for result in results)
     if not as_json:
         fate = "every key equal at both ends" if good else "NOT all keys arrived equal"
         say.answer(f"{fate}; nothing is left running; {time.monotonic() - began:.1f} s in all")
     ctx.exit(0 if good else 1)
-
-
-def _tell(results: Sequence[Result], as_json: bool) -> None:
-    if as_json:
-        say.data([result.summary() for result in results])
-        return
-    rows = []
-    for result in results:
-        told = result.summary()
-        names = ("stream", "keys", "equal", "bits_per_second", "seconds_per_key", "created", "sifted_out", "disclosed")
-        rows.append([*(told[name] for name in names), f"{result.qber:.2%}"])
-    say.table(HEADINGS, rows)
-    for result in results:
-        if result.trouble:
-            say.failure(f"{result.wish.title}: {result.trouble}")
-
-
-class _Progress:
-    """Says how many keys were compared, twice a second at the most."""
-
-    def __init__(self) -> None:
-        self._said, self._last = "", 0.0
-
-    def __call__(self, results: Sequence[Result]) -> None:
-        text = ", ".join(f"{r.wish.title} {r.equal}/{r.wish.count}" for r in results)
-        now = time.monotonic()
-        if text != self._said and (now - self._last > 0.5 or all(r.equal == r.wish.count for r in results)):
-            self._said, self._last = text, now
-            say.progress(f"keys equal at both ends: {text}")

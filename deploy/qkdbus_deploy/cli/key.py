@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qkdbus_client import Client, Key
 
 Function = Callable[..., Any]
+NEW = "new"  # --trace without a value
 _EXIT_NO_KEY = 1
 _GOOD = (0, 1)  # 1: this end has its stream, the other has not opened it yet
 
@@ -26,19 +27,41 @@ def _way_in(function: Function) -> Function:
     function = click.option("--network", metavar="NETWORK", help="Which network, when several have such a node.")(
         function
     )
-    return click.option(
+    function = click.option(
         "--credential", type=click.Path(path_type=Path), help="Come in as the application of this file."
+    )(function)
+    return click.option(
+        "--trace",
+        metavar="[TRACE]",
+        is_flag=False,
+        flag_value=NEW,
+        help="Have every layer log what it does for this: 16 hexadecimal digits, or one made up.",
     )(function)
 
 
-def _client(home: Path, node: str, network: str | None, credential: Path | None) -> Client:
+def _client(home: Path, node: str, network: str | None, credential: Path | None, trace: str | None) -> Client:
     from qkdbus_client import Client
 
+    wish = _trace(trace)
     if credential is not None:
-        return Client(node, file=credential)
+        return Client(node, file=credential, trace=wish)
     from .. import nodes
 
-    return Client(node, network=nodes.choose_by_node(home, node, network), home=home)
+    return Client(node, network=nodes.choose_by_node(home, node, network), home=home, trace=wish)
+
+
+def _trace(trace: str | None) -> bytes | None:
+    """Return the trace that was asked for, and say on stderr how to read it."""
+    if trace is None:
+        return None
+    from qkdbus.trace import name, new, read
+
+    try:
+        octets = new() if trace == NEW else read(trace, watch=False)
+    except ValueError as error:
+        raise click.UsageError(f"--trace {trace}: {error}") from None
+    say.notice(f"trace {name(octets)}: qkdbus logs --trace {name(octets)}")
+    return octets
 
 
 class _Ksid(click.ParamType):  # type: ignore[type-arg]  # generic only in late versions of click
@@ -91,13 +114,14 @@ def open_(
     ksid: uuid.UUID | None,
     network: str | None,
     credential: Path | None,
+    trace: str | None,
     as_json: bool,
     **qos: Any,
 ) -> None:
     """Reserve a key stream between two applications (app@node) and print its KSID."""
     from qkdbus_client import QoS
 
-    with _client(ctx.obj, node, network, credential) as client:
+    with _client(ctx.obj, node, network, credential, trace) as client:
         opened = client.open_connect(source, destination, QoS(**qos), ksid=ksid)
     if as_json:
         agreed = {"qos": asdict(opened.qos), "reason": opened.reason}
@@ -128,6 +152,7 @@ def get(
     as_hex: bool,
     network: str | None,
     credential: Path | None,
+    trace: str | None,
 ) -> None:
     """Fetch keys of a stream: in hexadecimal on stdout, a line each, or as bytes to a file.
 
@@ -136,7 +161,7 @@ def get(
     if out is not None and as_hex:
         raise click.UsageError("--out and --hex exclude each other")
     sink = _to_file(out) if out is not None else None
-    with _client(ctx.obj, node, network, credential) as client:
+    with _client(ctx.obj, node, network, credential, trace) as client:
         for number in range(count):
             got = client.get_key(ksid, None if index is None else index + number, metadata_size=metadata_size)
             if got.status not in _GOOD:
@@ -149,9 +174,11 @@ def get(
 @click.argument("ksid", type=KSID)
 @_way_in
 @click.pass_context
-def close(ctx: click.Context, node: str, ksid: uuid.UUID, network: str | None, credential: Path | None) -> None:
+def close(
+    ctx: click.Context, node: str, ksid: uuid.UUID, network: str | None, credential: Path | None, trace: str | None
+) -> None:
     """End our side of a key stream."""
-    with _client(ctx.obj, node, network, credential) as client:
+    with _client(ctx.obj, node, network, credential, trace) as client:
         closed = client.close(ksid)
     _end(ctx, int(closed.status), closed.reason)
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ..words import count as count
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -52,11 +54,6 @@ def notice(text: str) -> None:
 def failure(text: str) -> None:
     """Print why a command ends without its answer, on stderr."""
     click.echo(f"qkdbus: {text}", err=True)
-
-
-def count(number: int, word: str) -> str:
-    """Return "1 node", "2 nodes"."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _cell(value: object) -> str:

@@ -29,14 +29,9 @@ def command(
       qkdbus start three-sites Alice
       qkdbus start three-sites Alice keysync
     """
+    from .. import nodes
+    from ..drivers.choose import driver
     from ..launch import Launch
 
-    spare = Launch()
-    try:
-        from .. import nodes
-        from ..drivers.local import Local
-
-        result = Local(ctx.obj, say.progress, spare).start(nodes.choose(ctx.obj, network), node, layer, timeout)
-    finally:
-        spare.abandon()
-    finish(ctx, result, as_json)
+    name = nodes.choose(ctx.obj, network)
+    finish(ctx, driver(ctx.obj, name, say.progress, Launch).start(name, node, layer, timeout), as_json)

@@ -24,8 +24,8 @@ def command(home: Path, network: str | None, node: str | None, layer: str | None
       qkdbus stop three-sites Alice keysync
     """
     from .. import nodes
-    from ..drivers.local import Local
+    from ..drivers.choose import driver
 
     name = nodes.choose(home, network)
-    Local(home, say.progress).stop(name, node, layer)
+    driver(home, name, say.progress).stop(name, node, layer)
     say.answer(" ".join(filter(None, (name, node, layer))) + ": stopped")

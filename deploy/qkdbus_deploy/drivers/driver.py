@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from qkdbus.network.model import Network
+from qkdbus.network.photonic import Eavesdropper
 
-from ..logbook import Line
+from ..attack import Channel
+from ..logbook import Line, Wanted
+from ..outcome import Deployed
+from ..rekeying import Rekeying
 from ..status import NetworkStatus
-
-
-@dataclass(frozen=True)
-class Unready:
-    """A service that did not become ready: where, why, and the end of its log."""
-
-    node: str
-    layer: str
-    program: str
-    reason: str
-    log: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """What a deploy or a start came to.
-
-    Attributes:
-        changed: the nodes that were started or started again.
-        removed: the nodes that an earlier deploy had and this one has not.
-        services: how many services were asked whether they are ready.
-        seconds: from the call to the end.
-        unready: nothing, if all is well.
-    """
-
-    network: str
-    changed: tuple[str, ...]
-    removed: tuple[str, ...]
-    services: int
-    seconds: float
-    unready: tuple[Unready, ...] = ()
+from ..watching.sample import Sample
 
 
 class Driver(Protocol):
@@ -61,11 +35,23 @@ class Driver(Protocol):
     def status(self, network: str) -> NetworkStatus:
         """Say what runs and how it does."""
 
-    def logs(self, network: str, node: str, layer: str | None, count: int, level: str) -> list[Line]:
-        """Return the last lines of one layer of a node, or of all, in time order."""
+    def samples(self, network: str) -> Iterator[Sample]:
+        """Yield samples of what all services say and use, each taken when it is asked for."""
 
-    def follow(self, network: str, node: str, layer: str | None, level: str) -> Iterator[Line]:
-        """Yield lines as they come."""
+    def logs(self, network: str, wanted: Wanted) -> list[Line]:
+        """Return the last lines, or kept events, in time order."""
 
-    def networks(self) -> Sequence[str]:
-        """Return the names of the networks there."""
+    def follow(self, network: str, wanted: Wanted) -> Iterator[Line]:
+        """Yield lines, or events, as they come. Some events may come twice (`watching.eventbook.once`)."""
+
+    def swap(self, network: str, node: str, layer: str, command: Sequence[str] | None, patience: float) -> Deployed:
+        """Run another program as a layer of a node, or (None) its own again; the rest of the node keeps running."""
+
+    def attack(self, network: str, one: str, other: str, eve: Eavesdropper | None) -> Channel:
+        """Put an eavesdropper into the channel between two nodes; None asks who is there."""
+
+    def admitted(self, network: str, node: str) -> None:
+        """Let a node know that its files of applications have changed on this machine."""
+
+    def rekey(self, network: str, make: Callable[[Path], Rekeying]) -> Rekeying:
+        """Bring files with keys to nodes that run, wave by wave; `make` is given the network's folder, locked."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from qkdbus.contracts.dispatcher import CONTRACT
 from qkdbus.contracts.qbackend import CONTRACT as QBACKEND
 from qkdbus.runtime import Room, Service
+from qkdbus.signs import look, watch_death
 
+from .measures import measure
 from .service import Dispatcher
 from .workers import Watcher, Worker
 
@@ -16,18 +18,20 @@ class Built:
     def __init__(self, room: Room) -> None:
         self._room = room
         settings = room.settings
+        choice = settings.layers.get("qbackend")
+        limit = (choice.capacity if choice else None) or 0
         workers = [
             Worker(
                 number,
                 f"tcp://{settings.host}:{port}",
                 room.asker(settings.ipc(f"qbackend.{number}"), QBACKEND),
+                limit,
             )
             for number, port in enumerate(settings.ports.qbackend)
         ]
-        self._dispatcher = Dispatcher(workers, room.monotonic)
-        self._watcher = Watcher(workers, room.log, room.publish)
-        room.gauges["running"] = lambda: float(self._dispatcher.running)
-        room.gauges["workers"] = lambda: float(sum(worker.lives for worker in workers))
+        self._dispatcher = Dispatcher(workers, room.monotonic, counters=room.counters)
+        self._watcher = Watcher(workers, room.log, room.publish, look=look, watch_death=watch_death)
+        measure(room, self._dispatcher, workers)
 
     async def start(self) -> None:
         """Look for workers, and serve."""

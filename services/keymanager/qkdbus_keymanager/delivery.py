@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from asyncio import Future
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,9 @@ from .stream import Stream
 
 IDLE = 30.0  # s without a call, after which a caller is not expected to ask again
 MOST_ANSWERS = 4096  # per caller
-MOST_CALLERS = 16_384
+MOST_DRY = 256  # calls of a caller that waited in vain, remembered
+MOST_CALLERS = 4096  # of one user: whoever makes them up by the thousand pushes out none but its own
+AT_ONCE = 8  # one in so many of them goes then
 _ANSWER = struct.Struct("<QQII")  # number, row of the stream, first index, count
 Who = tuple[str, bytes]
 
@@ -46,7 +49,11 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class Caller:
-    """One caller object at one application. `changed` is the set of those that the next commit writes."""
+    """One caller object at one application. `changed` is the set of those that the next commit writes.
+
+    `dry`: calls that waited in vain, with what they were told. One of them that is repeated too late must not take a
+    key: its caller has its answer, and would not hear of it.
+    """
 
     who: Who
     changed: dict[Caller, None] = field(repr=False)
@@ -54,6 +61,13 @@ class Caller:
     settled: int = 0
     answers: dict[int, Answer] = field(default_factory=dict)
     pending: dict[int, Future[Any]] = field(default_factory=dict)
+    dry: dict[int, Future[Any]] = field(default_factory=dict)
+
+    def waited_in_vain(self, number: int, told: Future[Any]) -> None:
+        """Keep what a call was told that got no key."""
+        self.dry[number] = told
+        if len(self.dry) > MOST_DRY:
+            del self.dry[next(iter(self.dry))]
 
     def pack(self) -> bytes:
         """Write all that is remembered; empty when there is nothing."""
@@ -68,6 +82,7 @@ class Callers:
     def __init__(self, monotonic: Callable[[], float], now: Callable[[], float]) -> None:
         self._monotonic, self._now = monotonic, now
         self._callers: dict[Who, Caller] = {}
+        self._of_user: Counter[str] = Counter()
         self.changed: dict[Caller, None] = {}
 
     def __len__(self) -> int:
@@ -124,13 +139,19 @@ class Callers:
                 self._dismiss(who)
 
     def _welcome(self, who: Who) -> Caller:
-        if len(self._callers) >= MOST_CALLERS:
-            self._dismiss(min(self._callers, key=lambda who: self._callers[who].seen))
+        if self._of_user[who[0]] >= MOST_CALLERS:
+            theirs = sorted((c for c in self._callers.values() if c.who[0] == who[0]), key=lambda c: c.seen)
+            for silent in theirs[: MOST_CALLERS // AT_ONCE]:
+                self._dismiss(silent.who)
+        self._of_user[who[0]] += 1
         caller = self._callers[who] = Caller(who, self.changed, self._monotonic())
         return caller
 
     def _dismiss(self, who: Who) -> None:
         caller = self._callers.pop(who)
+        self._of_user[who[0]] -= 1
+        if not self._of_user[who[0]]:
+            del self._of_user[who[0]]
         now = self._now()
         for answer in list(caller.answers.values()):
             answer.forget(now)
@@ -144,6 +165,8 @@ class Callers:
             for number in range(above, below) if step else [n for n in answers if n < below]:
                 if number in answers:
                     answers[number].forget(now)
+        for number in [n for n in caller.dry if n < below]:
+            del caller.dry[number]
         if caller.pending:
             for number in [n for n in caller.pending if n < below]:
                 caller.pending.pop(number).cancel()

@@ -81,35 +81,51 @@ class Feed:
                 self.want(stream)
 
     async def _pull(self, stream: Stream) -> None:
+        more = True
         try:
-            more = True
             while more and stream.state == State.OPEN:
-                stream.again = False
-                more = await self._once(stream) or stream.again or bool(stream.wanted)
+                request, jump = self.begin(stream)
+                taken = await self._keysync.ask("take", request, patience=PATIENCE)
+                more = self.hear(stream, taken, jump)
         except QkdbusError as error:
-            self.silent = True
-            self._counters["takes_failed"] += 1
-            self._log.warning("take_failed", extra={"kind": type(error).__name__})
-            stream.poll_at = self._monotonic() + 1.0
-            stream.unacknowledged_since = None
+            self.unheard(stream, error)
         finally:
-            stream.pulling = False
-            stream.low_water = stream.fresh // 2
+            self.end(stream)
 
-    async def _once(self, stream: Stream) -> bool:
-        """Take once; return whether there is more to take now."""
+    # -- one take, sans-I/O
+    def begin(self, stream: Stream) -> tuple[Take, bool]:
+        """Return the request, which may be sent, and whether it asks for other keys than the next in turn."""
+        stream.again = False
         span = stream.wanted.pop(0) if stream.wanted else None
         self._grow(stream)
         request = self._request(stream, span)
-        jump = span is not None or request.after == _LAST
         self._registry.commit()  # nothing is acknowledged that is not durable
-        taken = await self._keysync.ask("take", request, patience=PATIENCE)
+        return request, span is not None or request.after == _LAST
+
+    def hear(self, stream: Stream, taken: Taken, jump: bool) -> bool:
+        """Take the answer; return whether there is more to take now."""
         self.silent = False
         self._counters["takes"] += 1
         self._plan_poll(stream)
         if stream.state != State.OPEN:
             return False
-        return self._accept(stream, taken, jump)
+        return self._accept(stream, taken, jump) or stream.again or bool(stream.wanted)
+
+    def unheard(self, stream: Stream, error: QkdbusError) -> None:
+        """There was no answer: try again in a second."""
+        self.silent = True
+        self._counters["takes_failed"] += 1
+        self._log.warning("take_failed", extra={"kind": type(error).__name__})
+        stream.poll_at = self._monotonic() + 1.0
+        stream.unacknowledged_since = None
+        # what a repeated call waits for, no take brings but one that asks for just that
+        spans = [waiter.again for waiter in stream.waiters if waiter.again is not None]
+        stream.wanted += [span for span in spans if span not in stream.wanted]
+
+    def end(self, stream: Stream) -> None:
+        """No take is under way any more."""
+        stream.pulling = False
+        stream.low_water = stream.fresh // 2
 
     def _request(self, stream: Stream, span: Span | None) -> Take:
         stream.unacknowledged_since = None
@@ -155,15 +171,17 @@ class Feed:
             return False
         if not self._ours(stream, taken):
             return False
-        if taken.floor > stream.done.low:
-            stream.expire(stream.done.low, taken.floor, self._monotonic())
+        # What was delivered and may be asked for again expires at keysync as well: then it is not to be had any more.
+        floor = taken.floor
+        if floor > stream.done.low or (floor and any(first < floor for first in stream.held)):
+            stream.expire(0, floor, self._monotonic())
             self._registry.moved[stream] = None
         end = self._store(stream, taken)
         stream.next_index = max(stream.next_index, taken.next_index)
         if not jump:
             # an empty answer means that nothing is there from `after` on: whatever is, has been done with
             reached = end if taken.runs else taken.next_index
-            stream.frontier = max(stream.frontier, reached, taken.floor)
+            stream.frontier = max(stream.frontier, reached, floor)
         stream.caught_up = stream.frontier >= stream.next_index
         if taken.state == DRAINING and not stream.draining_since:
             stream.draining_since = self._clock()

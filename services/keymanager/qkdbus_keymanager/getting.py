@@ -7,11 +7,12 @@ calls durable comes before their answers go out. Else the call waits, up to the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import cast
 
 from qkdbus.contracts.call import Call
 from qkdbus.errors import Refused, Unauthorised
+from qkdbus.status import Status
 from qkdbus.wire.keymanager_pb2 import GetKey, GetKeys, Key, Keys
 
 from . import metadata
@@ -22,14 +23,18 @@ from .registry import Registry
 from .stream import Stream
 from .waiting import Answer, Waiter, Waiting, bounded
 
+LAST_WAIT = 3600.0  # s, for the bits of a delivery that is repeated
 LARGEST_ANSWER = 1 << 20  # bytes of key in one answer of get_keys, but always at least one key
 
 
 class Getting:
     """Delivers keys, each once."""
 
-    def __init__(self, registry: Registry, feed: Feed, waiting: Waiting, absent: Absent) -> None:
-        self._feed, self._waiting, self._absent = feed, waiting, absent
+    def __init__(
+        self, registry: Registry, feed: Feed, waiting: Waiting, absent: Absent, shut_out: Mapping[str, str]
+    ) -> None:
+        """`shut_out`: neighbours of whose streams no key is given out, each with the reason; changes in place."""
+        self._feed, self._waiting, self._absent, self._shut_out = feed, waiting, absent, shut_out
         self._streams, self._callers, self._moved = registry.streams, registry.callers, registry.moved
         self._clock, self._monotonic = registry.clock, registry.monotonic
 
@@ -42,10 +47,12 @@ class Getting:
             return Key(status=status, reason=reason)
         if call.user not in stream.users:
             raise Unauthorised(f"{call.user!r} is not the application of this stream")
+        if self._shut_out and stream.peer in self._shut_out:
+            return Key(status=Status.NO_QKD_CONNECTION, reason=self._why_shut_out(stream))
         if caller is not None:
             number = call.number
-            if number in caller.answers or number in caller.pending:
-                return cast("Awaitable[Key]", self._again(caller, number, stream, request))
+            if number in caller.answers or number in caller.pending or number in caller.dry:
+                return cast("Awaitable[Key]", self._again(caller, call, stream, request))
         else:
             number = 0
         answer = self._one(stream, request, caller, number)
@@ -64,12 +71,18 @@ class Getting:
             return Keys(status=status, reason=reason)
         if call.user not in stream.users:
             raise Unauthorised(f"{call.user!r} is not the application of this stream")
-        if caller is not None and (call.number in caller.answers or call.number in caller.pending):
-            return cast("Awaitable[Keys]", self._again(caller, call.number, stream, request))
+        if self._shut_out and stream.peer in self._shut_out:
+            return Keys(status=Status.NO_QKD_CONNECTION, reason=self._why_shut_out(stream))
+        number = call.number
+        if caller is not None and (number in caller.answers or number in caller.pending or number in caller.dry):
+            return cast("Awaitable[Keys]", self._again(caller, call, stream, request))
         answer = self._many(stream, request, caller, call.number)
         if answer is not None:
             return answer
         return cast("Awaitable[Keys]", self._wait(stream, request, caller, call))
+
+    def _why_shut_out(self, stream: Stream) -> str:
+        return f"{stream.peer} is shut out ({self._shut_out[stream.peer]}): it may have these keys"
 
     # -- delivering
     def _one(self, stream: Stream, request: GetKey, caller: Caller | None, number: int) -> Key | None:
@@ -158,7 +171,8 @@ class Getting:
         again: tuple[int, int] | None = None,
     ) -> Awaitable[Answer]:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        within = bounded(stream.timeout, call.patience)
+        # A key that is this call's already is waited for as long as the caller does: another answer would lose it.
+        within = bounded(stream.timeout if again is None else max(stream.timeout, LAST_WAIT), call.patience)
         self._feed.waited_for(stream)
         return self._waiting.add(Waiter(stream, request, caller, call.number, future, again), within)
 
@@ -173,11 +187,14 @@ class Getting:
 
     # -- the same call once more
     def _again(
-        self, caller: Caller, number: int, stream: Stream, request: GetKey | GetKeys
+        self, caller: Caller, call: Call, stream: Stream, request: GetKey | GetKeys
     ) -> Answer | Awaitable[Answer]:
         """Answer a repeated call as the first time; after a restart its bits have to be taken again."""
+        number = call.number
         if number in caller.pending:
             return caller.pending[number]
+        if number in caller.dry:
+            return caller.dry[number]
         known = caller.answers[number]
         if known.stream is not stream:
             raise Refused(f"call {number} asked for another stream before")
@@ -185,7 +202,6 @@ class Getting:
         if answer is not None:
             return answer
         self._feed.want_span(stream, (known.first, known.end))
-        call = Call(caller.who[0], caller.who[1], number)
         return self._wait(stream, request, caller, call, (known.first, known.end))
 
     def _repeat(self, stream: Stream, request: GetKey | GetKeys, first: int, end: int) -> Answer | None:

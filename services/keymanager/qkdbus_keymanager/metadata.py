@@ -15,10 +15,10 @@ _OLDEST_MS = 0xFFFFFFFF
 def block_tail(record: BlockRecord | None, chunk_bytes: int) -> bytes:
     """Return all of a key's metadata that comes after its age: the same for each key of a take.
 
-    `apportioned` is this key's share of the block's totals: key bits / kept bits.
+    `apportioned` is this key's share of the block's totals: its bits / the block's length.
     """
     facts: dict[str, object] = {"hops": 0}
-    if record is not None and record.kept:
+    if record is not None and record.length:
         facts |= _block(record) | {"apportioned": _share(record, chunk_bytes)}
     return b"," + json.dumps(facts, separators=(",", ":")).encode()[1:]
 
@@ -26,17 +26,19 @@ def block_tail(record: BlockRecord | None, chunk_bytes: int) -> bytes:
 def _block(record: BlockRecord) -> dict[str, object]:
     return {
         "block_id": record.block_id.hex(),
+        **({"trace": record.trace[:8].hex()} if record.trace else {}),
         "created": record.created,
         "sifted_out": record.sifted_out,
         "disclosed": record.disclosed,
         "kept": record.kept,
+        "length": record.length,
         "qber": record.qber if math.isfinite(record.qber) else None,
         "exchange_duration": round(record.duration, 6),
     }
 
 
 def _share(record: BlockRecord, chunk_bytes: int) -> dict[str, float]:
-    share = chunk_bytes * 8 / record.kept
+    share = chunk_bytes * 8 / record.length
     return {name: round(getattr(record, name) * share, 3) for name in ("created", "sifted_out", "disclosed")}
 
 

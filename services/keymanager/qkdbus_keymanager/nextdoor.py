@@ -29,9 +29,9 @@ class NextDoor:
         source, destination = self._check(request, call)
         self._peers.heard(call.user)
         ksid, pair = request.ksid, frozenset((str(source), str(destination)))
-        stream = self._registry.live(ksid)
+        stream, offer = self._registry.live(ksid), negotiate(request.qos, self._buffers)
         if stream is not None:
-            answer = self._peers.hear_announce(stream, request)
+            answer = self._peers.hear_announce(stream, request, offer)
             if answer.status == Status.OPEN_CONNECT_FAILED_KSID_IN_USE:
                 self._feed.want(stream)  # is it the last incarnation that nobody told us the end of?
             return answer
@@ -40,7 +40,6 @@ class NextDoor:
         known = self._registry.known.get(ksid)
         if known is not None and known.pair != pair:
             return Announced(status=Status.OPEN_CONNECT_FAILED_KSID_IN_USE)
-        offer = negotiate(request.qos, self._buffers)
         if offer.problem:
             return Announced(status=Status.OPEN_FAILED_QOS, qos=offer.qos)
         self._registry.learn(ksid, Known(call.user, str(source), str(destination), offer.qos, request.oid))

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from qkdbus.contracts.call import OPERATOR, Call
-from qkdbus.errors import Refused, Unauthorised
+from qkdbus.errors import Exhausted, Refused, Unauthorised
 from qkdbus.keys import KSID_NULL
 from qkdbus.network.model import Buffers
 from qkdbus.status import Status
@@ -26,6 +26,7 @@ from .waiting import bounded
 
 PEER_PATIENCE = 1.0  # s that the key managers get to agree, however short the stream's Timeout
 TAKEN_PATIENCE = 2.0  # s during which the other end may still be closing the KSID's last stream
+MOST_STREAMS = 4096  # of one application, with those closed a moment ago
 DOWN_LOOKS, DOWN_PAUSE = 30, 0.1  # looks, and s between them, at a link whose ends have not met yet
 
 
@@ -90,6 +91,10 @@ class Opening:
         known = self._registry.known.get(ksid)
         if ksid and (reason := self._taken(ksid, frozenset(names))):
             return Opened(status=Status.OPEN_CONNECT_FAILED_KSID_IN_USE, ksid=ksid, reason=reason)
+        if known is None and self._registry.held_by(here.app) >= MOST_STREAMS:
+            raise Exhausted(
+                f"{MOST_STREAMS} streams of {here.app!r} are open, or were a moment ago: close some, or wait"
+            )
         offer = negotiate(request.qos, self._buffers)
         if known is None and offer.problem:
             return Opened(status=Status.OPEN_FAILED_QOS, ksid=ksid, qos=offer.qos, reason=offer.problem)
@@ -109,7 +114,7 @@ class Opening:
         if not there.node:
             return f"no node is known for {there}"
         if there.node not in self._nodes:
-            return f"there is no node {there.node} in this network"
+            return f"{self._me} knows no node {there.node} in this network"
         if there.node not in self._peers:
             return f"{there.node} is no neighbour of {self._me}, and keys are not relayed"
         return await self._down(there.node)
@@ -122,7 +127,7 @@ class Opening:
                 return ""
             self._links.stale()
             await asyncio.sleep(DOWN_PAUSE)
-        return f"the link to {peer} is down: {alarm}".rstrip(": ")
+        return _is_down(peer, alarm)
 
     def _taken(self, ksid: bytes, pair: frozenset[str]) -> str:
         known = self._registry.known.get(ksid)
@@ -148,8 +153,7 @@ class Opening:
             return self._give_up(stream, predefined)
         if not predefined and not stream.synced:
             self._leaving.close(stream)
-            reason = f"the key manager of {stream.peer} does not answer"
-            return Opened(status=Status.TIMEOUT_ERROR, qos=stream.qos, reason=reason)
+            return await self._unanswered(stream)
         if not stream.told:
             stream.told = True
             self._registry.changed[stream] = None
@@ -157,6 +161,14 @@ class Opening:
         status = Status.SUCCESSFUL if attached else Status.SUCCESSFUL_NO_PEER
         reason = "" if attached else "the other application has not opened the stream yet"
         return Opened(status=status, ksid=stream.ksid, qos=stream.qos, reason=reason)
+
+    async def _unanswered(self, stream: Stream) -> Opened:
+        """Say why the key manager next door is silent: its link may have gone down meanwhile."""
+        state, alarm = await self._links.state(stream.peer)
+        if state == "down":
+            return Opened(status=Status.NO_QKD_CONNECTION, qos=stream.qos, reason=_is_down(stream.peer, alarm))
+        reason = f"the key manager of {stream.peer} does not answer"
+        return Opened(status=Status.TIMEOUT_ERROR, qos=stream.qos, reason=reason)
 
     async def _wait(self, stream: Stream, within: float, done: Callable[[], bool]) -> None:
         ends = self._registry.monotonic() + within
@@ -220,3 +232,7 @@ def _read_ksid(ksid: bytes) -> bytes:
     if len(ksid) != 16:
         raise Refused(f"the KSID has {len(ksid)} octets, not 16")
     return ksid
+
+
+def _is_down(peer: str, alarm: str) -> str:
+    return f"the link to {peer} is down: {alarm}".rstrip(": ")

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 
 from qkdbus.errors import QkdbusError, Refused
 from qkdbus.status import Status
-from qkdbus.wire.keymanager_pb2 import Announce, Announced, Detach
+from qkdbus.wire.keymanager_pb2 import Announce, Announced, Detach, QoS
 
 from .ports import Asks, Tasks
+from .qos import Offer
 from .registry import Registry
 from .store import Tombstone
 from .stream import Stream
@@ -86,8 +87,10 @@ class Peers:
         tasks: Tasks,
         synced: Callable[[Stream], None],
         attached: Callable[[Stream], None],
+        offer: Callable[[QoS], Offer],
     ) -> None:
-        self._me, self._registry, self._tasks = me, registry, tasks
+        """`offer` tells which QoS is possible at all: a neighbour's is not believed either."""
+        self._me, self._registry, self._tasks, self._offer = me, registry, tasks, offer
         self._synced, self._attached = synced, attached
         self._neighbours = {name: Neighbour(name, a, registry.monotonic) for name, a in asks.items()}
         self._telling: set[bytes] = set()
@@ -138,8 +141,9 @@ class Peers:
 
     def _understand(self, stream: Stream, answer: Announced) -> bool:
         """Draw the consequences of an answer; return whether the matter is settled."""
-        paired_with_other = bool(stream.sid and stream.peer_oid and answer.oid != stream.peer_oid)
-        self._set_peer(stream, b"" if paired_with_other else answer.oid, answer.attached and not paired_with_other)
+        oid = answer.oid if len(answer.oid) == 16 else b""
+        paired_with_other = bool(stream.sid and stream.peer_oid and oid != stream.peer_oid)
+        self._set_peer(stream, b"" if paired_with_other else oid, answer.attached and not paired_with_other)
         if answer.status == Status.OPEN_CONNECT_FAILED_KSID_IN_USE:
             if not stream.sid:
                 stream.object(answer.status, f"{stream.peer} uses this KSID otherwise, or has just closed it")
@@ -147,7 +151,7 @@ class Peers:
             size = answer.qos.key_chunk_size
             stream.object(answer.status, f"{stream.peer} offers this KSID with keys of {size} bytes")
             if not stream.told:
-                stream.qos = answer.qos  # the counter-offer; nobody has been told another one
+                stream.qos = self._offer(answer.qos).qos  # the counter-offer; nobody has been told another one
         else:
             stream.object(0, "")
             self._agree(stream, answer)
@@ -156,7 +160,11 @@ class Peers:
 
     def _agree(self, stream: Stream, answer: Announced) -> None:
         if not stream.told and not stream.synced:
-            stream.adopt(answer.qos)
+            offer = self._offer(answer.qos)
+            if offer.problem:
+                stream.object(Status.NO_QKD_CONNECTION, f"{stream.peer} wants what cannot be: {offer.problem}")
+                return
+            stream.adopt(offer.qos)
         if stream.chunk == answer.qos.key_chunk_size:
             self._sync(stream)
 
@@ -175,18 +183,20 @@ class Peers:
                 self._attached(stream)
 
     # -- hearing
-    def hear_announce(self, stream: Stream, request: Announce) -> Announced:
-        """Answer the announcement of a stream that an application here holds."""
+    def hear_announce(self, stream: Stream, request: Announce, offer: Offer) -> Announced:
+        """Answer the announcement of a stream that an application here holds; `offer` is to the QoS announced."""
         if stream.pair != frozenset((request.source, request.destination)):
             return Announced(status=Status.OPEN_CONNECT_FAILED_KSID_IN_USE)
         if stream.sid and stream.peer_oid and stream.peer_oid != request.oid:
             return Announced(
                 status=Status.OPEN_CONNECT_FAILED_KSID_IN_USE, attached=True, qos=stream.qos, oid=stream.oid
             )
+        if offer.problem:
+            return Announced(status=Status.OPEN_FAILED_QOS, attached=True, qos=stream.qos, oid=stream.oid)
         self._set_peer(stream, request.oid, attached=True)
         if not stream.synced and not stream.told and stream.peer < self._me:
-            stream.adopt(request.qos)
-        agreed = stream.chunk == request.qos.key_chunk_size
+            stream.adopt(offer.qos)
+        agreed = stream.chunk == offer.qos.key_chunk_size
         if agreed:
             stream.object(0, "")
             self._sync(stream)

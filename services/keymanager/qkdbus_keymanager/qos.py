@@ -8,6 +8,7 @@ from qkdbus.network.model import Buffers
 from qkdbus.wire.keymanager_pb2 import QoS
 
 JSON = "application/json"
+LONGEST_MIMETYPE = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,10 @@ class Offer:
 
 
 def negotiate(wish: QoS, buffers: Buffers) -> Offer:
-    """Fill what is absent and check the rest; the offer is always one that would be accepted."""
+    """Fill what is absent and check the rest; the offer is always one that would be accepted.
+
+    What else stands in a wish (fields that we do not know) is not kept.
+    """
     offer = QoS(
         key_chunk_size=buffers.default_chunk_bytes,
         max_bps=0,
@@ -31,6 +35,7 @@ def negotiate(wish: QoS, buffers: Buffers) -> Offer:
         metadata_mimetype=JSON,
     )
     offer.MergeFrom(wish)
+    offer.DiscardUnknownFields()
     problems = [_chunk_size(offer, buffers), _rates(offer), _mimetype(offer)]
     return Offer(offer, "; ".join(problem for problem in problems if problem))
 
@@ -53,7 +58,8 @@ def _rates(offer: QoS) -> str:
 
 def _mimetype(offer: QoS) -> str:
     asked = offer.metadata_mimetype
-    if not asked or asked.partition(";")[0].strip().lower() == JSON:
+    ours = len(asked) <= LONGEST_MIMETYPE and asked.partition(";")[0].strip().lower() == JSON
+    if not asked or ours:
         return ""
     offer.metadata_mimetype = JSON
     return f"metadata is offered as {JSON} only"

@@ -51,6 +51,8 @@ class Registry:
     lost: set[bytes] = field(default_factory=set)  # KSIDs whose application has not been told so yet
     broken: BaseException | None = None
     trusted: bool = True
+    past_delivered: int = 0  # keys of streams that are no more, since the start
+    past_expired: int = 0
 
     def __post_init__(self) -> None:
         self.callers = Callers(self.monotonic, self.monotonic)
@@ -59,6 +61,7 @@ class Registry:
         """Read everything back from the store; `trusted` says whether its numbers may be relied upon."""
         self.trusted = self.store.begin(boot_id)
         for stream in self.store.streams():
+            stream.delivered_before, stream.expired_before = stream.delivered, stream.expired
             self._index(stream)
         self.tombstones = {stone.ksid: stone for stone in self.store.tombstones()}
         self.lost = {stone.ksid for stone in self.tombstones.values() if stone.kind == Kind.GONE}
@@ -108,6 +111,8 @@ class Registry:
         self.changed.pop(stream, None)
         self.moved.pop(stream, None)
         self.commit()
+        self.past_delivered += stream.delivered - stream.delivered_before
+        self.past_expired += stream.expired - stream.expired_before
         del self.streams[stream.ksid], self.by_oid[stream.oid]
         self.by_opener.pop(stream.opened_by, None)
 
@@ -124,10 +129,25 @@ class Registry:
         while len(self.known) > MOST_KNOWN:
             del self.known[next(iter(self.known))]
 
+    @property
+    def delivered(self) -> int:
+        """Keys delivered since the start."""
+        return self.past_delivered + sum(s.delivered - s.delivered_before for s in self.streams.values())
+
+    @property
+    def expired(self) -> int:
+        """Keys that nobody fetched in time, since the start."""
+        return self.past_expired + sum(s.expired - s.expired_before for s in self.streams.values())
+
     def live(self, ksid: bytes) -> Stream | None:
         """Return the stream that an application here holds under this KSID."""
         stream = self.streams.get(ksid)
         return stream if stream is not None and stream.live else None
+
+    def held_by(self, app: str) -> int:
+        """Return how many streams an application has, with those of which something is still known."""
+        live = sum(stream.app == app for stream in self.streams.values())
+        return live + sum(stone.app == app for stone in self.tombstones.values())
 
     def refused(self, ksid: bytes) -> bool:
         """Whether the KSID is being closed, or was closed less than the grace ago (ruling C8)."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from google.protobuf.message import Message
+
 from qkdbus.contracts.call import Call
 from qkdbus.contracts.keysync import ALARM, AVAILABLE, CLEAR
 from qkdbus.status import Status
@@ -22,6 +24,7 @@ from .leaving import Leaving
 from .links import Links
 from .listing import list_streams
 from .nextdoor import NextDoor
+from .notes import notes
 from .opening import Opening
 from .peers import Peers
 from .ports import Tasks
@@ -56,6 +59,11 @@ class StoredKeyManager:
         self._feed, self._peers, self._links, self.next_door = feed, peers, links, next_door
         self.get_key, self.get_keys = getting.get_key, getting.get_keys
 
+    @property
+    def peers(self) -> Peers:
+        """The key managers next door."""
+        return self._peers
+
     # -- for applications
     async def open_connect(self, request: OpenConnect, call: Call) -> Opened:
         """Reserve a key stream between two applications."""
@@ -82,7 +90,12 @@ class StoredKeyManager:
 
     def list_streams(self, request: ListStreams, call: Call) -> Streams:
         """Return the streams that the caller may use; everybody's for the operator."""
+        self.registry.callers.hear(call)
         return list_streams(self.registry, call.user)
+
+    def notes(self, method: str, request: Message, answer: Message | None) -> dict[str, object]:
+        """Return what is told of a call that somebody follows."""
+        return notes(self.registry.streams, request, answer)
 
     def commit(self) -> None:
         """Make everything durable that has been answered since the last time."""

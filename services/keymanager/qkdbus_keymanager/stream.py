@@ -71,6 +71,8 @@ class Stream:
     held: dict[int, Answer] = field(default_factory=dict)
     waiters: list[Waiter] = field(default_factory=list)
     delivered: int = 0
+    delivered_before: int = 0  # when this process began
+    expired_before: int = 0
     fresh: int = 0
     frontier: int = 0
     next_index: int = 0

@@ -89,6 +89,10 @@ class Waiting:
             waiter.stream.waiters.remove(waiter)
         if waiter.caller is not None and waiter.caller.pending.get(waiter.number) is waiter.future:
             del waiter.caller.pending[waiter.number]
+            future = waiter.future
+            in_vain = not future.cancelled() and not future.exception() and future.result().status
+            if in_vain and waiter.again is None:
+                waiter.caller.waited_in_vain(waiter.number, future)
 
     def _expire(self, waiter: Waiter) -> None:
         waiter.timer = None
@@ -107,7 +111,8 @@ class Waiting:
             return Status.GET_KEY_FAILED_INSUFFICIENT_KEY, "the other application has closed, and no key is left"
         state, alarm = await self._links.state(stream.peer)
         if state in ("down", "alarm"):
-            return Status.NO_QKD_CONNECTION, f"the link to {stream.peer} is {state}: {alarm}".rstrip(": ")
+            how = "in alarm" if state == "alarm" else state
+            return Status.NO_QKD_CONNECTION, f"the link to {stream.peer} is {how}: {alarm}".rstrip(": ")
         if state == UNKNOWN:
             return Status.TIMEOUT_ERROR, "keysync of this node does not answer"
         if not stream.synced or self._peers.silent(stream.peer):

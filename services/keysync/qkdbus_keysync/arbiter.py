@@ -10,12 +10,14 @@ from .end import End, Rules, Token
 from .entries import next_chain
 from .jobbook import JobBook
 from .planning import Planning
+from .policy import Policy
 from .rows import Block, Epoch, JobRow, OpenRow, Piece
 from .store import Store
 
 OID_REMEMBERED = 600.0  # s: no message is that late
 UNMATCHED = 0.8  # s that a block waits for the follower's before the follower is asked once more
 REQUEST_REMEMBERED = 3.0  # s: the follower asks again every second
+MOST_WANTED = 4096  # requests at once; the oldest go first, whatever the follower asks
 
 
 class Arbiter(End):
@@ -27,10 +29,10 @@ class Arbiter(End):
 
     arbiter = True
 
-    def __init__(self, store: Store, peer: str, rules: Rules, token: Token) -> None:
+    def __init__(self, store: Store, peer: str, rules: Rules, token: Token, policy: Policy | None = None) -> None:
         super().__init__(store, peer, rules, token)
         self.book = JobBook()
-        self.planning = Planning(self.tables, self.material)
+        self.planning = Planning(self.tables, self.material, policy)
         self.lows: dict[int, int] = {}
         self.wanted: dict[bytes, tuple[bytes, int, float]] = {}
         self.sent = 0
@@ -120,10 +122,15 @@ class Arbiter(End):
         elif kind == "formed":
             self._on_formed(message.formed, now)
         elif kind == "failed":
-            self._end_job(message.failed.job, message.failed.reason or "the follower failed", failed=True)
+            self.effects.alarm = message.failed.alarm or self.effects.alarm
+            reason = message.failed.reason or "the follower failed"
+            self._end_job(message.failed.job, reason, failed=True, again=message.failed.again)
         elif kind == "open_request":
             asked = message.open_request
+            self.wanted.pop(asked.ksid, None)  # the newest is last
             self.wanted[asked.ksid] = (asked.oid, asked.chunk_size, now)
+            if len(self.wanted) > MOST_WANTED:
+                del self.wanted[next(iter(self.wanted))]
             self._pair(asked.ksid, now)
         elif kind == "close_request":
             self._on_close_request(message.close_request, now)
@@ -137,7 +144,8 @@ class Arbiter(End):
             self._new_epoch(0, "the follower has another history: this store was put back")
             return
         for mark in ack.lows:
-            if Epoch.of(mark.sid.epoch) == self.link.epoch:
+            known = mark.sid.seq in self.lows or self.tables.stream(mark.sid.seq) is not None
+            if known and Epoch.of(mark.sid.epoch) == self.link.epoch:
                 self.lows[mark.sid.seq] = max(mark.low, self.lows.get(mark.sid.seq, 0))
         if ack.applied > self.link.applied and chain is not None:
             self._advance(ack.applied, now)
@@ -167,6 +175,7 @@ class Arbiter(End):
         for oid in self._replay.apply(link, link.seq, entry, now):
             self.effects.told[oid] = None
         self.tables.save_link(link)
+        self._noted(entry)
         self._send_commits()
 
     def _send_commits(self) -> None:
@@ -194,14 +203,14 @@ class Arbiter(End):
             self._on_formed(heard, now)
         return True
 
-    def job_failed(self, key: JobKey, reason: str) -> None:
+    def job_failed(self, key: JobKey, reason: str, alarm: str = "", *, again: bool = False) -> None:
         """Forget a job whose exchange failed at this end; the follower is spared the wait for it."""
         self.replan = True
         row = self.tables.job(key.job) if key.epoch == self.link.epoch else None
         if row is not None and not row.formed:
             self.tables.delete_job(key.job)
             self.book.end(key.job)
-            self._say(wire.Reconcile(drop=wire.Drop(job=key.job)))
+            self._say(wire.Reconcile(drop=wire.Drop(job=key.job, alarm=alarm)))
 
     def reserved(self, key: JobKey, endpoint: str) -> bool:
         """Learn where this end's worker listens: now the follower can be asked. False: the job has died."""
@@ -214,10 +223,16 @@ class Arbiter(End):
     def _prepare(self, job: int) -> None:
         running = self.book.running.get(job) or self.book.unmatched.get(job)
         if running is not None and running.endpoint and self.link.fid:
-            asked = wire.Prepare(job=job, bits=running.bits, protocol=self.rules.protocol, endpoint=running.endpoint)
+            asked = wire.Prepare(
+                job=job,
+                bits=running.bits,
+                protocol=self.rules.protocol,
+                endpoint=running.endpoint,
+                priority=running.priority,
+            )
             self._say(wire.Reconcile(prepare=asked))
 
-    def _end_job(self, job: int, reason: str, *, failed: bool) -> None:
+    def _end_job(self, job: int, reason: str, *, failed: bool, again: bool = False) -> None:
         row = self.tables.job(job)
         if row is None:
             return
@@ -225,7 +240,7 @@ class Arbiter(End):
             self.material.wipe_block(job)
         self.tables.delete_job(job)
         self.book.end(job)
-        self.effects.stops.append(StopJob(JobKey(self.link.epoch, job), reason, failed))
+        self.effects.stops.append(StopJob(JobKey(self.link.epoch, job), reason, failed, again))
 
     def _on_formed(self, formed: wire.Formed, now: float) -> None:
         row = self.tables.job(formed.job)
@@ -271,22 +286,22 @@ class Arbiter(End):
             self._allocate(now, None)
             needs = self.planning.needs(self.rules, self.lows)
         if may_start:
-            for bits in self.planning.jobs(self.rules, needs, self.link.reservoir_bits):
-                self._start_job(bits, now)
+            for bits, priority in self.planning.jobs(self.rules, needs, self.link.reservoir_bits):
+                self._start_job(bits, priority, now)
 
-    def _start_job(self, bits: int, now: float) -> None:
+    def _start_job(self, bits: int, priority: int, now: float) -> None:
         job = self.link.next_job
         self.link.next_job += 1
         self.tables.save_link(self.link)
         self.tables.save_job(JobRow(job, False, now + self.rules.exchange_patience(bits), bits))
-        self.book.start(job, bits)
+        self.book.start(job, bits, priority)
         key = JobKey(self.link.epoch, job)
-        self.effects.runs.append(RunJob(key, bits, self.rules.protocol, ""))
+        self.effects.runs.append(RunJob(key, bits, self.rules.protocol, "", priority))
 
     def _allocate(self, now: float, block: tuple[int, Piece] | None) -> None:
         """Decide which bits become which chunks: of the reservoir and of a block that both ends hold."""
         needs = self.planning.needs(self.rules, self.lows)
-        entry = self.planning.allocation(self.link.epoch, needs, block)
+        entry = self.planning.allocation(self.link.epoch, needs, block, now)
         if entry is not None:
             self._append(entry, now, block[0] if block else 0)
 

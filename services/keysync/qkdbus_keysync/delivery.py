@@ -44,12 +44,12 @@ class Delivery:
         return row, ranges
 
     def answer(self, taken: wire.Taken, row: OpenRow, acknowledged: list[Range], after: int, budget: int) -> None:
-        """Add the available chunks from `after` on that are not acknowledged, `budget` octets of them."""
+        """Add the available chunks from `after` on that were never acknowledged, `budget` octets of them."""
         assert row.sid is not None
         left = budget // row.chunk_size or (1 if budget else 0)
         if not left:
             return
-        start = max(row.floor, after)
+        start = max(row.floor, row.low, after)
         for chunk in self._material.chunks(row.sid, start):
             blob = b""
             for first, end in remaining(chunk.first, chunk.first + chunk.count, acknowledged, start):
@@ -60,12 +60,17 @@ class Delivery:
                 if not left:
                     return
 
-    def available_to(self, stream: StreamRow | None, sid: int) -> int:
+    def available_to(self, stream: StreamRow | None, row: OpenRow) -> int:
         """Return the first index that is not available yet."""
-        waiting = self._material.first_waiting(sid)
+        assert row.sid is not None
+        waiting = self._material.first_waiting(row.sid)
         if waiting is not None:
             return waiting
-        return stream.next_index if stream is not None else 0
+        if stream is not None:
+            return stream.next_index
+        # Closed for both ends, though this one never asked for it: what is here is the last that will ever be.
+        ends = [chunk.first + chunk.count for chunk in self._material.chunks(row.sid, row.low)]
+        return max(ends, default=row.low)
 
     def sweep(self) -> None:
         """Rewrite the rows that are acknowledged in part: delivered bits must not stay (I6)."""

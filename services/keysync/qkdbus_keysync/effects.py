@@ -18,20 +18,28 @@ class JobKey(NamedTuple):
 
 
 class RunJob(NamedTuple):
-    """Start this end's exchange of a job. `endpoint` (of the arbiter's worker) at the follower only."""
+    """Start this end's exchange of a job. `endpoint` (of the arbiter's worker) at the follower only.
+
+    `priority`: of the neediest stream that it is for.
+    """
 
     key: JobKey
     bits: int
     protocol: str
     endpoint: str
+    priority: int = 0
 
 
 class StopJob(NamedTuple):
-    """End this end's exchange of a job; `failed`: it counts as a failure of the link."""
+    """End this end's exchange of a job; `failed`: it counts as a failure of the link.
+
+    `again`: the fault is a worker's, and the job's next try need not wait.
+    """
 
     key: JobKey
     reason: str
     failed: bool
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -43,6 +51,9 @@ class Effects:
     runs: list[RunJob] = field(default_factory=list)
     stops: list[StopJob] = field(default_factory=list)
     epochs: list[str] = field(default_factory=list)  # why the epoch changed
+    paired: list[tuple[bytes, bytes]] = field(default_factory=list)  # oids of this end; traces
+    agreed: list[tuple[int, bytes]] = field(default_factory=list)  # jobs whose block both ends hold; runs
+    alarm: str = ""  # why the other end of an exchange has raised one
     ack: bool = False  # to be built when sent: one for a whole drain, and never older than the store
     beat: bool = False
     begin: bool = False

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from qkdbus.trace import CURRENT
 from qkdbus.wire import keysync_pb2 as wire
 
 from .delivery import Delivery
@@ -104,8 +105,11 @@ class End(ABC):
         """Store the block of this end's exchange; return whether the job still lived."""
 
     @abstractmethod
-    def job_failed(self, key: JobKey, reason: str) -> None:
-        """Learn that this end's exchange gave no block."""
+    def job_failed(self, key: JobKey, reason: str, alarm: str = "", *, again: bool = False) -> None:
+        """Learn that this end's exchange gave no block; `alarm`: why it raised one, which the peer is told.
+
+        `again`: another worker is there for the next try.
+        """
 
     @abstractmethod
     def _opened(self, row: OpenRow, now: float) -> None: ...
@@ -126,7 +130,18 @@ class End(ABC):
         """Store a local association; idempotent by oid."""
         if self.tables.open(asked.oid) is not None:
             return
-        row = OpenRow(asked.oid, self.peer, asked.ksid, None, asked.chunk_size, asked.ttl, asked.priority, 0, 0)
+        row = OpenRow(
+            asked.oid,
+            self.peer,
+            asked.ksid,
+            None,
+            asked.chunk_size,
+            asked.ttl,
+            asked.priority,
+            0,
+            0,
+            asked.min_bps,
+        )
         self.tables.save_open(row)
         self._opened(row, now)
 
@@ -148,13 +163,13 @@ class End(ABC):
         if row.sid is None:
             return wire.Taken(state=wire.WAITING)
         stream = self.tables.stream(row.sid)
-        reach = self.delivery.available_to(stream, row.sid)
+        reach = self.delivery.available_to(stream, row)
         before = row.low
         name = sid_message(self.link.epoch, row.sid)
         row, ranges = self.delivery.acknowledge(row, min(asked.low, reach), asked.done)
         if row.low > before:
             self._low_moved(row)
-        left = stream is not None and (stream.closed_f if self.arbiter else stream.closed_a)
+        left = stream is None or (stream.closed_f if self.arbiter else stream.closed_a)
         taken = wire.Taken(
             sid=name,
             state=wire.DRAINING if left else wire.OPEN,
@@ -194,7 +209,17 @@ class End(ABC):
     def _say(self, message: wire.Reconcile) -> None:
         message.epoch.CopyFrom(self.link.epoch.message())
         message.fid = self.link.fid
+        if trace := CURRENT.get():
+            message.trace = trace
         self.effects.messages.append(message)
+
+    def _noted(self, entry: wire.Entry) -> None:
+        """Note what an applied entry says of a stream or an exchange, for those who follow it."""
+        if entry.HasField("open"):
+            oid = entry.open.oid_a if self.arbiter else entry.open.oid_f
+            self.effects.paired.append((oid, CURRENT.get()))
+        elif entry.alloc.job:
+            self.effects.agreed.append((entry.alloc.job, entry.alloc.run))
 
     # --- epochs
 

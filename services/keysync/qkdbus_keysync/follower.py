@@ -13,6 +13,7 @@ from .store import Store
 
 RUN_OCTETS = 16
 JOBS_AT_ONCE = 256  # whatever the arbiter asks
+MOST_BITS = 1 << 26  # of one exchange, likewise
 
 
 class Follower(End):
@@ -112,6 +113,7 @@ class Follower(End):
         self.tables.save_link(link)
         self.tables.add_chain(commit.seq, chain, link.applied)
         self.effects.told.update(dict.fromkeys(told))
+        self._noted(entry)
         self._after(entry, commit.seq)
 
     def _after(self, entry: wire.Entry, seq: int) -> None:
@@ -132,12 +134,15 @@ class Follower(End):
         stored = self.material.block_name(asked.job)
         if stored is not None:
             self._formed(asked.job, *stored)
-        elif asked.job and asked.job not in self.running and len(self.running) < JOBS_AT_ONCE:
+        elif not asked.job or not 0 < asked.bits <= MOST_BITS:
+            return
+        elif asked.job not in self.running and len(self.running) < JOBS_AT_ONCE:
             self.running.add(asked.job)
             key = JobKey(self.link.epoch, asked.job)
-            self.effects.runs.append(RunJob(key, asked.bits, asked.protocol, asked.endpoint))
+            self.effects.runs.append(RunJob(key, asked.bits, asked.protocol, asked.endpoint, asked.priority))
 
     def _on_drop(self, drop: wire.Drop) -> None:
+        self.effects.alarm = drop.alarm or self.effects.alarm
         stored = self.material.block_name(drop.job)
         if stored is not None and stored[0] == drop.run:
             self.material.wipe_block(drop.job)
@@ -164,11 +169,11 @@ class Follower(End):
         self._formed(block.job, block.run, block.length)
         return True
 
-    def job_failed(self, key: JobKey, reason: str) -> None:
+    def job_failed(self, key: JobKey, reason: str, alarm: str = "", *, again: bool = False) -> None:
         """Tell the arbiter that this end's exchange failed."""
         if key.epoch == self.link.epoch and key.job in self.running:
             self.running.discard(key.job)
-            self._say(wire.Reconcile(failed=wire.Failed(job=key.job, reason=reason)))
+            self._say(wire.Reconcile(failed=wire.Failed(job=key.job, reason=reason, alarm=alarm, again=again)))
 
     def reserved(self, key: JobKey, endpoint: str) -> bool:
         """Tell whether the job still lives; this end's endpoint is nobody's business."""

@@ -13,6 +13,7 @@ class Running:
 
     bits: int
     endpoint: str = ""
+    priority: int = 0
 
 
 class JobBook:
@@ -23,9 +24,9 @@ class JobBook:
         self.unmatched: dict[int, Running] = {}
         self.formed: dict[int, wire.Formed] = {}
 
-    def start(self, job: int, bits: int) -> None:
+    def start(self, job: int, bits: int, priority: int) -> None:
         """An exchange begins."""
-        self.running[job] = Running(bits)
+        self.running[job] = Running(bits, priority=priority)
 
     def follower_formed(self, formed: wire.Formed) -> None:
         """Keep a `formed` that came before the own block, as if the network delivered it again later."""

@@ -13,8 +13,8 @@ from qkdbus.wire.dispatcher_pb2 import Cancel, Exchange, Exchanged, JobName, Res
 
 from .effects import JobKey, RunJob
 
-RESERVE_PATIENCE = 5.0
 CANCEL_PATIENCE = 2.0
+LAST_WORDS = 1.0  # s that an exchange has to say what it saw, when it is the other end that has given up
 
 
 class Asks(Protocol):
@@ -36,6 +36,9 @@ class Reports(Protocol):
     def failed(self, key: JobKey, reason: str) -> None:
         """The exchange could not be held."""
 
+    def measured(self, answer: Exchanged) -> None:
+        """What an exchange without a key has counted, although its job was stopped a moment ago."""
+
 
 class JobRunner:
     """Exchanges of one link, each a task. A task that is stopped reports nothing."""
@@ -46,16 +49,23 @@ class JobRunner:
         self._tasks: dict[JobKey, asyncio.Task[None]] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
 
+    @property
+    def running(self) -> int:
+        """Exchanges under way."""
+        return len(self._tasks)
+
     def start(self, run: RunJob, patience: float) -> None:
         """Begin an exchange, of at most `patience` s."""
         self._tasks[run.key] = asyncio.create_task(self._run(run, patience))
 
-    def stop(self, key: JobKey) -> None:
-        """End an exchange, here and at the dispatcher; its block, if any, is wiped there."""
+    def stop(self, key: JobKey, *, at_once: bool = True) -> None:
+        """End an exchange, here and at the dispatcher; its block, if any, is wiped there.
+
+        Not `at_once`: the other end has given up, and this end's worker, which hears so too, may say what it saw.
+        """
         task = self._tasks.pop(key, None)
         if task is not None:
-            task.cancel()
-            cancelling = asyncio.create_task(self._cancel(key))
+            cancelling = asyncio.create_task(self._cancel(key, task, 0.0 if at_once else LAST_WORDS))
             self._cancelling.add(cancelling)
             cancelling.add_done_callback(self._cancelling.discard)
 
@@ -74,12 +84,17 @@ class JobRunner:
             if self._tasks.pop(run.key, None) is not None:
                 self._reports.failed(run.key, type(error).__name__)
             return
-        if self._tasks.pop(run.key, None) is not None and answer is not None:
+        if answer is None:
+            self._tasks.pop(run.key, None)
+        elif self._tasks.pop(run.key, None) is not None:
             self._reports.exchanged(run.key, answer)
+        elif not answer.HasField("block"):
+            self._reports.measured(answer)
 
     async def _exchange(self, run: RunJob, patience: float) -> Exchanged | None:
         name = self._name(run.key)
-        reserved = await self._dispatcher.ask("reserve", Reserve(name=name), patience=RESERVE_PATIENCE)
+        wanted = Reserve(name=name, priority=run.priority, bits=run.bits)
+        reserved = await self._dispatcher.ask("reserve", wanted, patience=patience)  # it may have to wait its turn
         assert isinstance(reserved, Reserved)
         if not self._reports.reserved(run.key, reserved.endpoint):
             return None
@@ -90,12 +105,16 @@ class JobRunner:
             protocol=run.protocol,
             endpoint=run.endpoint,
             worker=reserved.worker,
+            priority=run.priority,
         )
         answer = await self._dispatcher.ask("exchange", asked, patience=patience)
         assert isinstance(answer, Exchanged)
         return answer
 
-    async def _cancel(self, key: JobKey) -> None:
+    async def _cancel(self, key: JobKey, task: asyncio.Task[None], after: float) -> None:
+        if after:
+            await asyncio.wait({task}, timeout=after)
+        task.cancel()
         try:
             await self._dispatcher.ask("cancel", Cancel(name=self._name(key)), patience=CANCEL_PATIENCE)
         except QkdbusError as error:

@@ -9,7 +9,7 @@ from qkdbus.wire import keysync_pb2 as wire
 from . import entries, policy
 from .end import Rules
 from .material import PIECE_BITS, Material
-from .policy import Need
+from .policy import ByPriority, Need, Policy
 from .rows import Epoch, Piece
 from .tables import Tables
 
@@ -17,9 +17,10 @@ from .tables import Tables
 class Planning:
     """Joins the policy to what is in the tables."""
 
-    def __init__(self, tables: Tables, material: Material) -> None:
+    def __init__(self, tables: Tables, material: Material, shares: Policy | None = None) -> None:
         self._tables = tables
         self._material = material
+        self._shares = shares or ByPriority()
 
     def needs(self, rules: Rules, lows: Mapping[int, int]) -> list[Need]:
         """Return the streams, open at both ends, with room (5.6). `lows`: the follower's low marks by sid."""
@@ -31,30 +32,34 @@ class Planning:
             low = min(max(row.low, row.floor), lows.get(stream.sid, 0))
             room = policy.window(rules.window_bytes, stream.chunk_size) - (stream.next_index - low)
             if room > 0:
-                found.append(Need(stream.sid, stream.chunk_size, room, row.priority, stream.next_index))
+                need = Need(stream.sid, stream.chunk_size, room, row.priority, stream.next_index, row.min_bps)
+                found.append(need)
         return found
 
-    def jobs(self, rules: Rules, needs: Sequence[Need], reservoir_bits: int) -> list[int]:
-        """Return the key bits of each exchange that should begin now."""
+    def jobs(self, rules: Rules, needs: Sequence[Need], reservoir_bits: int) -> list[tuple[int, int]]:
+        """Return key bits and priority of each exchange that should begin now."""
         jobs = self._tables.jobs()
         free = rules.jobs - sum(not row.formed for row in jobs)
         spare = reservoir_bits + sum(row.bits for row in jobs)
-        started: list[int] = []
+        started: list[tuple[int, int]] = []
         while len(started) < free:
             bits = policy.job_bits(needs, spare, rules.reservoir_bits, rules.block_bits)
             if not bits:
                 break
-            started.append(bits)
+            started.append((bits, urgency(needs, spare)))
             spare += bits
         return started
 
-    def allocation(self, epoch: Epoch, needs: Sequence[Need], block: tuple[int, Piece] | None) -> wire.Entry | None:
+    def allocation(
+        self, epoch: Epoch, needs: Sequence[Need], block: tuple[int, Piece] | None, now: float
+    ) -> wire.Entry | None:
         """Cut chunks out of the reservoir and of `block` (job, the whole block); None: nothing to decide."""
         wanted = sum(need.bits for need in needs)
         least = min((8 * need.size for need in needs), default=0)
         reservoir = (piece for piece, _ in self._material.reservoir())
         pool = policy.choose(reservoir, wanted, least, block[1] if block else None)
-        given = policy.share(sum(piece.length for piece in pool), needs)
+        bits = sum(piece.length for piece in pool)
+        given = policy.checked(self._shares.share(bits, needs, now), bits, needs)
         cuts = [(need.sid, need.next_index, given[need.sid], need.size) for need in needs if need.sid in given]
         if block is None and not cuts:
             return None
@@ -70,3 +75,18 @@ class Planning:
                 break
             old.append(piece)
         return entries.alloc_entry(epoch, None, old, [], []) if old else None
+
+
+def urgency(needs: Sequence[Need], spare: int) -> int:
+    """Return the priority of the next exchange: the highest of which `spare` bits do not fill every stream's room.
+
+    0, the lowest, when it is the reservoir alone that lacks any.
+    """
+    lacking: dict[int, int] = {}
+    for need in needs:
+        lacking[need.priority] = lacking.get(need.priority, 0) + need.bits
+    for priority, bits in sorted(lacking.items(), reverse=True):
+        if bits > spare:
+            return priority
+        spare -= bits
+    return 0

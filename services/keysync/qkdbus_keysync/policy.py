@@ -1,9 +1,13 @@
-"""How much key to form, and for whom (agreement, section 5.6). Pure functions; the arbiter alone asks them."""
+"""How much key to form, and for whom (agreement, section 5.6). The arbiter alone asks.
+
+Who gets which share is a Policy, which a keysync of one's own may replace: `build(room, policy=...)`. All else here
+is pure functions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from .rows import Piece
 
@@ -11,18 +15,51 @@ POOL_PIECES = 1024  # in one entry: bounds its size, unless one chunk takes more
 
 
 class Need(NamedTuple):
-    """A stream with room for chunks."""
+    """A stream with room for chunks. `sid` is never another stream's of the link; priority and min_bps are its QoS."""
 
     sid: int
     size: int  # octets of a chunk
     room: int  # chunks
     priority: int
     next_index: int
+    min_bps: int = 0  # bit/s; 0: none
 
     @property
     def bits(self) -> int:
         """Bits that fill the room."""
         return 8 * self.size * self.room
+
+
+class Policy(Protocol):
+    """Who gets the key of one link; each link has a Policy of its own, in memory alone."""
+
+    def share(self, bits: int, needs: Sequence[Need], now: float) -> Mapping[int, int]:
+        """Return how many chunks each stream gets (by sid), of `bits` that both ends hold now.
+
+        No stream more than its `room`, all together no more than `bits`; what is not given out stays for the next
+        time. What is returned is carried out, always. `now`: Unix time, s; it may jump.
+        """
+
+
+class ByPriority:
+    """The built-in policy: higher priority first, see `share`."""
+
+    def share(self, bits: int, needs: Sequence[Need], now: float) -> Mapping[int, int]:
+        """Share bits out."""
+        return share(bits, needs)
+
+
+def checked(given: Mapping[int, int], bits: int, needs: Sequence[Need]) -> dict[int, int]:
+    """Return what a policy gave, without those that get nothing. ValueError when it cannot be so."""
+    by_sid = {need.sid: need for need in needs}
+    for sid, count in given.items():
+        room = by_sid[sid].room if sid in by_sid else 0
+        if not 0 <= count <= room:
+            raise ValueError(f"the policy gave {count} chunks to stream {sid}, which has room for {room}")
+    used = sum(8 * by_sid[sid].size * count for sid, count in given.items())
+    if used > bits:
+        raise ValueError(f"the policy gave {used} bits of {bits}")
+    return {sid: count for sid, count in given.items() if count}
 
 
 def window(window_bytes: int, chunk_size: int) -> int:

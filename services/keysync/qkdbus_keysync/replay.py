@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from qkdbus.wire import keysync_pb2 as wire
@@ -45,6 +45,8 @@ class Replay:
         row = self._tables.open(opened.oid_a if link.arbiter else opened.oid_f)
         if row is None or row.sid is not None:
             return set()
+        if (row.ksid, row.chunk_size) != (opened.ksid, opened.chunk_size):
+            raise LostState("an association that asked for something else")
         self._tables.save_open(row._replace(sid=seq))
         return {row.oid}
 
@@ -100,13 +102,14 @@ class Replay:
         for stored in pool:
             places.setdefault(stored.piece.run, []).append((position, stored))
             position += stored.piece.length
+        free = used  # before it everything is cut, or named already
         for named in rest:
-            for position, stored in places.get(named.run, []):
-                offset = named.offset - stored.piece.offset
-                if offset >= 0 and offset + named.length <= stored.piece.length and position + offset >= used:
-                    break
-            else:
+            found = _place(places, named, free)
+            if found is None:
                 raise LostState("rest that is not left")
+            position, stored = found
+            offset = named.offset - stored.piece.offset
+            free = position + offset + named.length
             left = bits.cut(stored.bits, offset, named.length)
             piece = Piece(named.run, named.offset, named.length)
             self._material.add_piece(StoredPiece(piece, stored.record, stored.since, left))
@@ -155,6 +158,18 @@ class _Records:
         """Return the record of the last bit before octet `end`, and the last octet end that shares it."""
         place = bisect_left(self._ends, 8 * end)
         return self._records[place], self._ends[place] // 8
+
+
+def _place(
+    places: Mapping[bytes, Sequence[tuple[int, StoredPiece]]], named: wire.Piece, free: int
+) -> tuple[int, StoredPiece] | None:
+    """Return the piece of the pool that has a piece in it, with its position, if that lies behind `free`."""
+    for position, stored in places.get(named.run, ()):
+        offset = named.offset - stored.piece.offset
+        inside = offset >= 0 and 0 < named.length <= stored.piece.length - offset
+        if inside and position + offset >= free:
+            return position, stored
+    return None
 
 
 def _front(pool: Sequence[StoredPiece], used: int) -> Sequence[StoredPiece]:

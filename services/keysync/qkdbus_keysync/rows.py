@@ -104,6 +104,7 @@ class OpenRow(NamedTuple):
     priority: int
     low: int
     floor: int
+    min_bps: int = 0
 
 
 @dataclass(frozen=True, slots=True)

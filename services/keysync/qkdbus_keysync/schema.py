@@ -7,7 +7,7 @@ again when one column changes. `chain` keeps the last chains at both ends. `floo
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE mark (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -53,7 +53,8 @@ CREATE TABLE used_oid (
 
 CREATE TABLE open (
   oid BLOB PRIMARY KEY, peer TEXT NOT NULL, ksid BLOB NOT NULL, sid INTEGER, chunk_size INTEGER NOT NULL,
-  ttl INTEGER NOT NULL, priority INTEGER NOT NULL, low INTEGER NOT NULL, floor INTEGER NOT NULL
+  ttl INTEGER NOT NULL, priority INTEGER NOT NULL, low INTEGER NOT NULL, floor INTEGER NOT NULL,
+  min_bps INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX open_place ON open (peer, sid);
 
@@ -68,3 +69,6 @@ CREATE INDEX chunk_expiry ON chunk (peer, expires_at) WHERE expires_at IS NOT NU
 
 CREATE TABLE material (id INTEGER PRIMARY KEY, bits BLOB NOT NULL);
 """
+
+# What makes a store of an older version one of the next: its keys are kept.
+UPGRADES = {1: "ALTER TABLE open ADD COLUMN min_bps INTEGER NOT NULL DEFAULT 0"}

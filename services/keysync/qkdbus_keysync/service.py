@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
+from google.protobuf.message import Message
+
 from qkdbus.contracts.call import Call
 from qkdbus.errors import Refused, Unauthorised, Unavailable
 from qkdbus.wire import keysync_pb2 as wire
@@ -39,6 +41,16 @@ class KeySync:
         self._timer: asyncio.TimerHandle | None = None
         self._wakes: dict[float, asyncio.TimerHandle] = {}
         self._running = False
+
+    @property
+    def links(self) -> list[Link]:
+        """All links."""
+        return list(self._links.values())
+
+    @property
+    def running(self) -> bool:
+        """Whether the store is open."""
+        return self._running
 
     def attach(self, links: Iterable[Link]) -> None:
         """Take the links on; before `start`."""
@@ -88,6 +100,18 @@ class KeySync:
         self._store.checkpoint()
 
     # --- transactions
+
+    def notes(self, method: str, request: Message, answer: Message | None) -> dict[str, object]:
+        """Return what is told of a call that somebody follows: no bit of key."""
+        said: dict[str, object] = {}
+        if isinstance(request, wire.OpenStream | wire.CloseStream | wire.Take):
+            said["oid"] = request.oid.hex()
+        if isinstance(request, wire.OpenStream):
+            said["peer"] = request.peer[:64]
+        if isinstance(answer, wire.Taken):
+            said |= {"state": wire.StreamState.Name(answer.state).lower(), "next_index": answer.next_index}
+            said["keys"] = sum(run.count for run in answer.runs)
+        return said
 
     def commit(self) -> None:
         """End a drain: plan, make durable, then let messages, exchanges and events go. Raises StoreBroken."""

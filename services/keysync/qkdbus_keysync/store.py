@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from .schema import SCHEMA, VERSION
+from .schema import SCHEMA, UPGRADES, VERSION
 
 Durability = Literal["process", "power"]
 
@@ -119,6 +119,8 @@ def open_store(path: Path, boot_id: str, durability: Durability = "process") -> 
     store = Store(_connect(path, durability), durability)
     if fresh:
         create(store)
+    else:
+        _upgrade(store)
     store.claim(boot_id)
     return store, fresh
 
@@ -130,6 +132,16 @@ def create(store: Store) -> None:
             store.write(statement)
     store.write(f"PRAGMA user_version={VERSION}")
     store.commit()
+
+
+def _upgrade(store: Store) -> None:
+    """Bring an older store up to this version, in one transaction."""
+    version: int = store.read("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        for step in range(version, VERSION):
+            store.write(UPGRADES[step])
+        store.write(f"PRAGMA user_version={VERSION}")
+        store.commit()
 
 
 def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
@@ -151,7 +163,7 @@ def _distrust(path: Path, boot_id: str, durability: Durability) -> str:
     try:
         connection = _connect(path, durability)
         try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            if connection.execute("PRAGMA user_version").fetchone()[0] not in (VERSION, *UPGRADES):
                 return "version"
             marks = dict(connection.execute("SELECT name, value FROM mark"))
         finally:

@@ -172,7 +172,7 @@ class Tables:
 
     def save_open(self, row: OpenRow) -> None:
         """Store a local association."""
-        self.store.write("INSERT OR REPLACE INTO open VALUES (?,?,?,?,?,?,?,?,?)", row)
+        self.store.write("INSERT OR REPLACE INTO open VALUES (?,?,?,?,?,?,?,?,?,?)", row)
 
     def delete_open(self, oid: bytes) -> None:
         """Close a local association."""
@@ -198,7 +198,7 @@ class Tables:
             self.store.write(f"DELETE FROM {table} WHERE peer=?", (self.peer,))
 
 
-_OPEN = "SELECT oid, peer, ksid, sid, chunk_size, ttl, priority, low, floor FROM open"
+_OPEN = "SELECT oid, peer, ksid, sid, chunk_size, ttl, priority, low, floor, min_bps FROM open"
 
 
 def _stream(row: Iterable[object]) -> StreamRow:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from qkdbus.wire.dispatcher_pb2 import JobName
 from qkdbus.wire.qbackend_pb2 import CLASSICAL, QUANTUM, Parcel, Plane
@@ -25,6 +25,7 @@ LARGEST_PARCEL = 1 << 20  # octets of a body that we take
 LARGEST_MESSAGE = 16 << 20  # octets, put together from pieces
 UNHEARD = 1024  # messages that nobody has asked for yet
 NO_ATTEMPT = bytes(16)
+ALARM = 1  # lane of a BYE
 _HEAD = struct.Struct("<BBQ")  # topic, whether more pieces follow, lane
 
 
@@ -49,8 +50,9 @@ class Topic(IntEnum):
     READY = 2  # follower: it has heard the hello
     BATCH = 3  # sifting of one batch; the lane is the batch
     ENOUGH = 4  # source: how many batches there are
-    DISTIL = 5  # estimation, then verification
-    BYE = 6  # this end has given up, and why
+    DISTIL = 5  # estimation, reconciliation, verification, amplification
+    BYE = 6  # this end has given up, and why; in the lane ALARM: for a reason that an eavesdropper would be
+    AUTHENTICATE = 7  # of all that was said on the other topics
 
 
 @dataclass(slots=True)
@@ -60,6 +62,19 @@ class _Stream:
     out: int = 0
     into: int = 0
     pieces: bytearray | None = None
+
+
+class Ears(Protocol):
+    """Whoever follows what is said on the classical plane, to authenticate it in the end."""
+
+    def told(self, topic: int, lane: int, body: bytes) -> None:
+        """This end says something."""
+
+    def heard(self, topic: int, lane: int, body: bytes) -> None:
+        """The other end has said something; in the order in which it was said."""
+
+
+UNFOLLOWED = (Topic.BYE, Topic.AUTHENTICATE)  # BYE ends it all; the authentication cannot authenticate itself
 
 
 class Channel:
@@ -73,15 +88,18 @@ class Channel:
         send: Callable[[Parcel], None],
         *,
         progress: Callable[[], None] = lambda: None,
+        alive: Callable[[], None] = lambda: None,
         endpoint: str = "",
+        ears: Ears | None = None,
     ) -> None:
         """Speak as `node`. `attempt`: 16 random octets. `send` takes parcels to the other end, or drops them.
 
-        `progress` is called for every new parcel. `endpoint`: of this worker, for the way back.
+        `progress` is called for every new parcel, `alive` for one that came before. `endpoint`: of this worker, for
+        the way back. `ears` follow what is said on the classical plane.
         """
         self.job = job
         self._node, self._attempt, self._send, self._endpoint = node, attempt, send, endpoint
-        self._progress = progress
+        self._progress, self._alive, self._ears = progress, alive, ears
         self._theirs = b""
         self._streams = {CLASSICAL: _Stream(), QUANTUM: _Stream()}
         self._heard: dict[tuple[int, int], deque[bytes]] = {}
@@ -92,6 +110,8 @@ class Channel:
     # -- out
     def tell(self, topic: Topic, body: bytes, lane: int = 0) -> None:
         """Say something to the other end."""
+        if self._ears is not None and topic not in UNFOLLOWED:
+            self._ears.told(topic, lane, body)
         self._tell(CLASSICAL, topic, lane, body)
 
     def signal(self, body: bytes) -> None:
@@ -127,6 +147,10 @@ class Channel:
         stream.out += 1
         self._send(self._last)
 
+    def take_leave(self, failure: NoKey) -> None:
+        """Say that this end has given up, and why."""
+        self.tell(Topic.BYE, failure.reason.encode(), ALARM if failure.alarm else 0)
+
     # -- in
     async def hear(self, topic: Topic, lane: int = 0) -> bytes:
         """Wait for the next message on `topic`. One waiter a topic and lane. NoKey when the channel has failed."""
@@ -158,7 +182,10 @@ class Channel:
         if self._theirs and parcel.attempt != self._theirs:
             self.fail(NoKey("the other end has begun again"))
         stream = self._streams.get(parcel.plane)
-        if self._failure is not None or stream is None or parcel.number < stream.into:
+        if self._failure is not None or stream is None:
+            return
+        if parcel.number < stream.into:
+            self._alive()
             return
         self._theirs = parcel.attempt
         if parcel.number > stream.into:
@@ -186,8 +213,10 @@ class Channel:
             message, stream.pieces = bytes(stream.pieces), None
         topic = 0 if plane == QUANTUM else Topic(topic)
         if topic == Topic.BYE:
-            self.fail(NoKey(f"the other end gave up: {message.decode(errors='replace')[:100]}"))
+            self.fail(NoKey(f"the other end gave up: {_readable(message)}", alarm=lane == ALARM))
             return
+        if self._ears is not None and plane == CLASSICAL and topic not in UNFOLLOWED:
+            self._ears.heard(topic, lane, message)
         self._deliver((topic, lane), message)
 
     def _deliver(self, where: tuple[int, int], message: bytes) -> None:
@@ -207,6 +236,11 @@ class Channel:
             for waiting in self._waiting.values():
                 if not waiting.done():
                     waiting.set_exception(failure)
+
+
+def _readable(message: bytes) -> str:
+    """Return what the other end says to a person: short, and nothing that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in message[:400].decode(errors="replace")[:100])
 
 
 def farewell(parcel: Parcel, node: str, endpoint: str) -> Parcel:

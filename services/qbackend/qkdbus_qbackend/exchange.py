@@ -1,47 +1,34 @@
-"""One exchange, from the first word to the block: greet, form and sift, estimate, verify."""
+"""One exchange, from the first word to the block: greet, form and sift, distil."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import struct
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from qkdbus.network.model import LinkSettings
+from qkdbus.physics.expected import expected
 
-from .bits import Bits, wipe
 from .channel import Channel, Topic
-from .distil import estimate, verify
-from .emulators.port import Emulator, Role
+from .distil.authenticate import Transcript
+from .distilling import Distiller, Means
+from .emulators.port import Emulator, Line, PulseLine, Role
 from .failure import Broken, NoKey
-from .forming import Former
-from .plan import Plan
-from .protocols import SameBases
-from .protocols.sifting import Token
-from .protocols.talk import T, Talk, drive
+from .forming import Former, Harvest
+from .order import Order
+from .plan import Plan, sifted_for
+from .protocols import fits
 from .tally import Tally
 
 REPEAT = 0.02  # s until the first words are said again, doubling up to
 REPEAT_LAST = 0.5
 DISCARD_WITHIN = 1.0  # s
-BATCH = {"ideal": 1 << 18}  # pairs in one batch, at most
+BATCH = {"ideal": 1 << 18, "photonic": 1 << 20}  # pairs or detections in one batch, at most
 SIMULATED_BATCH = 512  # where pairs are simulated one by one: long enough to hide what a message costs
 _HELLO = struct.Struct("<16s")
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done: `bits` of key, as the link's arbiter (and source of its pairs) or as its follower."""
-
-    arbiter: bool
-    bits: int
-    protocol: SameBases
-    link: LinkSettings
 
 
 class Exchange:
@@ -52,34 +39,51 @@ class Exchange:
     """
 
     def __init__(
-        self,
-        order: Order,
-        channel: Channel,
-        emulator: Emulator,
-        token: Token,
-        progress: Callable[[], None] = lambda: None,
+        self, order: Order, channel: Channel, emulator: Emulator, means: Means, transcript: Transcript
     ) -> None:
-        """`token` gives random octets of the system's generator; `progress` is called when something moves."""
-        self._order, self._channel, self._emulator = order, channel, emulator
-        self._token, self._progress = token, progress
-        self.tally = Tally(order.protocol.name, emulator.name)
+        """`transcript` follows the channel from its first word on."""
+        self._order, self._channel, self._emulator, self._means = order, channel, emulator, means
+        self._transcript = transcript
+        self.tally = Tally(order.protocol.name, emulator.name, speed=order.link.photonic.speed if order.setup else 0.0)
 
     async def form(self) -> npt.NDArray[np.uint8]:
         """Return the block's octets, which both ends then hold alike: SECRET. NoKey (or the emulator's errors)."""
-        order, batch = self._order, BATCH.get(self._emulator.name, SIMULATED_BATCH)
-        self.tally.run = await self._greet()
-        role: Role = "source" if order.arbiter else "sink"
-        line = self._emulator.line(role, self._channel.job.peer, self.tally.run.hex())
-        former = Former(order.protocol, self._channel, line, self.tally, self._token, self._progress)
+        tally = self.tally
+        tally.run = await self._greet()
+        line = self._line()
         try:
-            if order.arbiter:
-                sifted = await former.as_source(Plan.of(order.bits, order.link.disclose, order.protocol.kept, batch))
-            else:
-                sifted = await former.as_sink()
-            return await self._verify(await self._estimate(sifted))
+            with tally.stage("forming", self._means.monotonic):
+                harvest = await self._form(line)
+            return await Distiller(self._order, self._channel, self._transcript, tally, self._means).distil(harvest)
         finally:
+            tally.link_time = self._emulator.link_time()
             with suppress(TimeoutError):  # an emulator that is gone has nothing to forget
                 await asyncio.wait_for(line.discard(), DISCARD_WITHIN)
+
+    def _line(self) -> Line | PulseLine:
+        protocol, emulator = self._order.protocol, self._emulator
+        pulses = self._order.setup is not None and protocol.signal == "pulses"
+        unfit = fits(protocol, emulator.name, emulator.bases, pulses)
+        if unfit:
+            raise NoKey(unfit)
+        role: Role = "source" if self._order.arbiter else "sink"
+        opened = emulator.pulse_line if pulses else emulator.line
+        return opened(role, self._channel.job.peer, self.tally.run.hex())
+
+    async def _form(self, line: Line | PulseLine) -> Harvest:
+        means = self._means
+        former = Former(self._order.protocol, self._channel, line, self.tally, means.token, means.progress)
+        return await (former.as_source(self._plan()) if self._order.arbiter else former.as_sink())
+
+    def _plan(self) -> Plan:
+        order, largest = self._order, BATCH.get(self._emulator.name, SIMULATED_BATCH)
+        kept = order.protocol.kept
+        if order.setup is None:
+            needed = sifted_for(order.bits, order.link.disclose, order.expected_qber, order.protocol.name)
+            return Plan.of(needed, kept, largest)
+        promised = expected(order.setup, order.protocol.name)
+        needed = order.link.photonic.block_bits(order.protocol.name)
+        return Plan.of(needed, kept, largest, promised.detected_hz / promised.sent_hz)
 
     async def _greet(self) -> bytes:
         """Return the run: a name that neither end can have made without hearing the other.
@@ -87,7 +91,7 @@ class Exchange:
         The follower speaks first, for it knows where the arbiter's worker is. Either says its first words again
         until it is answered: a connection may not be there yet.
         """
-        mine = _HELLO.pack(self._token(16)) + f"{self.tally.protocol} {self.tally.emulator}".encode()
+        mine = _HELLO.pack(self._means.token(16)) + f"{self.tally.protocol} {self.tally.emulator}".encode()
         if self._order.arbiter:
             theirs = await self._channel.hear(Topic.HELLO)
             self._channel.tell(Topic.HELLO, mine)
@@ -113,35 +117,3 @@ class Exchange:
             return hearing.result()
         finally:
             hearing.cancel()
-
-    async def _estimate(self, sifted: Bits) -> Bits:
-        share = self._order.link.disclose
-        source = self._order.arbiter
-        talk = estimate.source(sifted, share, self._token) if source else estimate.sink(sifted, share)
-        estimated = await self._distil(talk)
-        wipe(sifted)
-        self.tally.disclosed, self.tally.qber = estimated.disclosed, estimated.qber
-        if estimated.qber > self._order.link.qber_abort:
-            wipe(estimated.kept)
-            raise NoKey("qber", alarm=True)
-        return estimated.kept
-
-    async def _verify(self, kept: Bits) -> npt.NDArray[np.uint8]:
-        octets = np.packbits(kept, bitorder="little")
-        wipe(kept)
-        self.tally.verification_bits = verify.TAG_BITS
-        talk = verify.source(octets, self._token) if self._order.arbiter else verify.sink(octets)
-        try:
-            verified = await self._distil(talk)
-        except NoKey:
-            wipe(octets)
-            raise
-        self.tally.length = 8 * len(verified.octets)
-        return verified.octets
-
-    async def _distil(self, talk: Talk[T]) -> T:
-        def tell(body: bytes) -> None:
-            self._channel.tell(Topic.DISTIL, body)
-
-        self._progress()
-        return await drive(talk, tell, lambda: self._channel.hear(Topic.DISTIL))

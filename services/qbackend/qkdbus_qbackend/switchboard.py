@@ -18,7 +18,7 @@ from qkdbus.contracts.call import Call
 from qkdbus.runtime.settings import Neighbour
 from qkdbus.wire.qbackend_pb2 import Parcel
 
-from .channel import LARGEST_PARCEL, NO_ATTEMPT, Channel, Job, farewell
+from .channel import LARGEST_PARCEL, NO_ATTEMPT, Channel, Ears, Job, farewell
 
 WAIT = 10.0  # s that parcels wait for the `run` of their job
 WAITING_PARCELS = 64  # of one job
@@ -47,10 +47,7 @@ class _Early:
     since: float
     attempt: bytes
     parcels: dict[tuple[int, int], Parcel] = field(default_factory=dict)
-
-    @property
-    def octets(self) -> int:
-        return sum(len(parcel.body) for parcel in self.parcels.values())
+    octets: int = 0
 
 
 class _Route:
@@ -92,21 +89,32 @@ class Switchboard:
         self.counters = counters
         self._channels: dict[Job, tuple[Channel, _Route]] = {}
         self._early: OrderedDict[Job, _Early] = OrderedDict()
+        self._early_octets = 0
         self._ended: OrderedDict[Job, None] = OrderedDict()
         self._tellers: dict[tuple[str, str], Teller] = {}
 
     def open(
-        self, job: Job, attempt: bytes, *, endpoint: str = "", progress: Callable[[], None] = lambda: None
+        self,
+        job: Job,
+        attempt: bytes,
+        *,
+        endpoint: str = "",
+        progress: Callable[[], None] = lambda: None,
+        alive: Callable[[], None] = lambda: None,
+        ears: Ears | None = None,
     ) -> Channel:
         """Open the channel of `job`: to the arbiter's worker at `endpoint`, or (arbiter) to whoever calls.
 
-        KeyError when the job's peer is no neighbour of ours.
+        `ears` follow what is said on it. KeyError when the job's peer is no neighbour of ours.
         """
         route = _Route(self, self._neighbours[job.peer], endpoint)
-        channel = Channel(job, self._node, attempt, route.send, progress=progress, endpoint=self._own_door)
+        door = self._own_door
+        channel = Channel(
+            job, self._node, attempt, route.send, progress=progress, alive=alive, endpoint=door, ears=ears
+        )
         self._channels[job] = channel, route
         self._tidy()
-        early = self._early.pop(job, None)
+        early = self._pop_early(job)
         for _, parcel in sorted(early.parcels.items()) if early else ():
             self._hand_over(channel, route, parcel)
         return channel
@@ -161,13 +169,22 @@ class Switchboard:
         self._tidy()
         early = self._early.get(job)
         if early is None or early.attempt != parcel.attempt:  # a new try of the neighbour's ends its old one
-            self._early.pop(job, None)
+            self._pop_early(job)
             early = self._early[job] = _Early(self._monotonic(), parcel.attempt)
-        room = sum(other.octets for other in self._early.values()) + len(parcel.body) <= WAITING_OCTETS
+        place, octets = (parcel.plane, parcel.number), parcel.ByteSize()  # with what we do not know of it
+        room = self._early_octets + octets <= WAITING_OCTETS
         if not room or len(early.parcels) >= WAITING_PARCELS:
             self.counters["parcels_overflowed"] += 1
-        else:
-            early.parcels.setdefault((parcel.plane, parcel.number), parcel)
+        elif place not in early.parcels:
+            early.parcels[place] = parcel
+            early.octets += octets
+            self._early_octets += octets
+
+    def _pop_early(self, job: Job) -> _Early | None:
+        early = self._early.pop(job, None)
+        if early is not None:
+            self._early_octets -= early.octets
+        return early
 
     def _tidy(self) -> None:
         until = self._monotonic() - WAIT
@@ -175,7 +192,7 @@ class Switchboard:
             job, early = next(iter(self._early.items()))
             if early.since > until and len(self._early) < WAITING_JOBS:
                 return
-            del self._early[job]
+            self._pop_early(job)
             self.counters["parcels_unclaimed"] += len(early.parcels)
 
 

@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,8 +19,11 @@ import pytest
 
 from qkdbus.errors import QkdbusError
 from qkdbus_client import AsyncClient, Client, Key, Keys, QoS, Status
-from qkdbus_deploy import pidfile
-from qkdbus_deploy.control import Supervisord
+
+sys.path.insert(0, str(Path(__file__).parents[3]))  # benchmarks are not installed
+
+from benchmarks.chaos.check import Delivery, End, Stream, violations
+from benchmarks.chaos.programs import Programs
 
 if TYPE_CHECKING:
     from ..conftest import Net
@@ -38,6 +43,7 @@ nodes:
   - {{node_name: Charlie, neighbour_nodes: [Bob]}}
 links:
   - {{between: [Bob, Charlie], emulator: ideal}}
+  - {{between: [Alice, Bob], emulator: EMULATOR}}
 link_defaults: {{block_bits: 512}}
 buffers: {{window_bytes: {WINDOW}}}
 """
@@ -156,19 +162,14 @@ class Load:
             for reader in pair:
                 reader.catch_up(most)
         self.check()
-        for one, other in self.pairs:
-            _compare(one, other)
+        assert not violations([_stream(number, *pair) for number, pair in enumerate(self.pairs)])
         return sum(self.counts())
 
 
-def _compare(one: Reader, other: Reader) -> None:
-    for reader in (one, other):
-        indices = sorted(index for index, _ in reader.keys)
-        assert len(set(indices)) == len(indices), f"{reader.node} got an index twice"
-        assert indices == list(range(len(indices))), f"{reader.node} missed an index"
-    assert len(one.keys) == len(other.keys)
-    assert dict(one.keys) == dict(other.keys), "an index has two keys"
-    assert len({key for _, key in one.keys}) == len(one.keys), "a key has two indices"
+def _stream(number: int, one: Reader, other: Reader) -> Stream:
+    until = max(len(one.keys), len(other.keys))
+    ends = [End(end.node, [Delivery(index, key) for index, key in end.keys], until=until) for end in (one, other)]
+    return Stream(f"stream {number}", (ends[0], ends[1]))
 
 
 class Killer:
@@ -176,9 +177,10 @@ class Killer:
 
     def __init__(self, load: Load) -> None:
         self.load, self.net = load, load.net
+        self._programs = Programs(load.net.home / load.net.name)
         self.took: list[tuple[str, float, float]] = []
 
-    def kill(self, node: str, layer: str, patience: float = 30.0) -> None:
+    def kill(self, node: str, layer: str, patience: float = 180.0) -> None:
         """Kill -9 a program; return when it is back and every reader has keys that were not agreed before."""
         pid = self.net.pids()[node, layer]
         before = self.load.counts()
@@ -191,23 +193,7 @@ class Killer:
 
     def strike(self, node: str, layer: str) -> bool:
         """Kill -9 a program and do not wait; whether there was one."""
-        try:
-            pid = self._pid(node, layer)
-            if pid:
-                os.kill(pid, signal.SIGKILL)
-            return bool(pid)
-        except (ProcessLookupError, QkdbusError):
-            return False
-
-    def _pid(self, node: str, layer: str) -> int:
-        """Ask one supervisord: `status` would wait for whatever has just been killed."""
-        settings = self.net.settings(node)
-        if layer == "supervisord":
-            found = pidfile.read(settings.directory)
-            return found[0].pid if found else 0
-        programs = Supervisord(settings.run).programs()
-        program = next((one for name, one in programs.items() if name.partition("_")[0] == layer), None)
-        return program.pid if program else 0
+        return self._programs.strike(node, layer, signal.SIGKILL) is not None
 
     def all_ready(self, patience: float) -> None:
         ends = time.monotonic() + patience
@@ -239,9 +225,26 @@ class Killer:
 
 
 @pytest.fixture
-def load(network: Callable[[str], Net]) -> Iterator[Load]:
-    """A network of its own, read at both ends: Alice - Bob over SimulaQron, Bob - Charlie over ideal pairs."""
-    load = Load(network(NETWORK))
+def load_of(network: Callable[[str], Net]) -> Iterator[Callable[[str], Load]]:
+    """Deploy a network of one's own from the text of its file, to be read from."""
+    made: list[Load] = []
+
+    def make(text: str) -> Load:
+        made.append(Load(network(text)))
+        return made[-1]
+
+    yield make
+    for load in made:
+        for reader in load.readers:
+            reader.stopped.set()
+        for reader in load.readers:
+            reader.join(5)
+
+
+@pytest.fixture(params=["simulaqron"])
+def load(request: pytest.FixtureRequest, network: Callable[[str], Net]) -> Iterator[Load]:
+    """A network of its own, read at both ends: Alice - Bob over what is asked for, Bob - Charlie over ideal pairs."""
+    load = Load(network(NETWORK.replace("EMULATOR", request.param)))
     yield load
     for reader in load.readers:
         reader.stopped.set()

@@ -15,6 +15,12 @@ def explore() -> Callable[..., Explorer]:
     return Explorer
 
 
+@pytest.fixture(scope="module")
+def world() -> Explorer:
+    """One for all tests of a module: each step from each state is carried out once."""
+    return Explorer()
+
+
 @pytest.fixture
 def broken() -> type[Broken]:
     return Broken

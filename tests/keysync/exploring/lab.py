@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
 from qkdbus.wire import keysync_pb2 as wire
@@ -19,7 +19,7 @@ from qkdbus_keysync.jobbook import Running
 from qkdbus_keysync.rows import Block, Epoch
 from qkdbus_keysync.store import Store, create
 
-NOW, LATER = 1_000.0, 1_000_000.0
+NOW, SOON, LATER = 1_000.0, 1_001.5, 1_000_000.0  # SOON: a block has waited for the other end's, and nothing is over
 PIECE, CHUNK = 2, 4  # octets
 TABLES = {
     "link": "", "job": "", "block": "", "ledger": "", "chain": "", "stream": "", "used_oid": "", "open": "",
@@ -114,8 +114,8 @@ class Lab:
     def do_hear(self, message: bytes) -> None:
         self.end.hear(wire.Reconcile.FromString(message), NOW)
 
-    def do_tick(self, late: bool = False) -> None:
-        self.end.tick(LATER if late else NOW)
+    def do_tick(self, when: float = NOW) -> None:
+        self.end.tick(when)
 
     def do_plan(self) -> None:
         self.end.plan(NOW, may_start=True)
@@ -145,6 +145,11 @@ class Lab:
     def do_take(self, oid: bytes, low: int, done: tuple[int, ...]) -> bytes:
         pairs = [number for index in done for number in (index, 1)]
         taken = self.end.take(wire.Take(oid=oid, low=low, done=pairs, max_bytes=1 << 20))
+        return bytes(taken.SerializeToString(deterministic=True))
+
+    def do_asked(self, request: bytes) -> bytes:
+        """A take of the key manager's own making."""
+        taken = self.end.take(wire.Take.FromString(request))
         return bytes(taken.SerializeToString(deterministic=True))
 
     def do_expire(self) -> None:
@@ -194,9 +199,11 @@ class Lab:
         shared = sorted(end.lows.items()), sorted(end.delivery.partly.items())
         if self.role == BOB:
             return shared, sorted(end.running), sorted(end.waiting)
-        running = sorted((job, run.bits, run.endpoint) for job, run in end.book.running.items())
+        running, unmatched = (
+            sorted((job, astuple(run)) for job, run in book.items()) for book in (end.book.running, end.book.unmatched)
+        )
         formed = sorted((job, heard.SerializeToString()) for job, heard in end.book.formed.items())
-        return shared, running, formed, sorted(end.wanted.items()), end.sent, end.stalled
+        return shared, running, unmatched, formed, sorted(end.wanted.items()), end.sent, end.stalled
 
     def _restore(self, volatile: Any) -> None:
         end = self.end
@@ -205,8 +212,9 @@ class Lab:
         if self.role == BOB:
             end.running, end.waiting = set(rest[0]), set(rest[1])
             return
-        running, formed, wanted, end.sent, end.stalled = rest
-        end.book.running = {job: Running(bits, endpoint) for job, bits, endpoint in running}
+        running, unmatched, formed, wanted, end.sent, end.stalled = rest
+        end.book.running = {job: Running(*run) for job, run in running}
+        end.book.unmatched = {job: Running(*run) for job, run in unmatched}
         end.book.formed = {job: wire.Formed.FromString(heard) for job, heard in formed}
         end.wanted = dict(wanted)
 

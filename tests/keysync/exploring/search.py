@@ -6,13 +6,14 @@ import random
 from dataclasses import replace
 
 from .invariants import Broken, check_rest
-from .lab import ALICE, BOB
+from .lab import ALICE, BOB, LATER, NOW
 from .state import State
 from .world import World
 
 WEIGHTS = {
     "deliver": 3.0, "lose": 0.2, "again": 0.3, "tick": 1.0, "read": 0.5, "plan": 2.0, "exchange": 2.0, "block": 2.0,
     "open": 0.6, "close": 0.05, "crash": 0.05, "lost": 0.03, "back": 0.03, "expire": 0.03, "fail": 0.1, "late": 0.03,
+    "soon": 0.3,
 }  # fmt: skip
 
 
@@ -37,7 +38,7 @@ class Explorer(World):
             state = self._finish_exchanges(state)
             if tidy:
                 state = self._read_all(state)
-            state = self.step(state, ALICE, "tick", tidy and turn == 6)[0]
+            state = self.step(state, ALICE, "tick", LATER if tidy and turn == 6 else NOW)[0]
             state = self.step(state, BOB, "tick")[0]
             quiet = quiet + 1 if before == (state.ends, state.readers, state.hands) else 0
             if quiet >= 3 and turn > 9:

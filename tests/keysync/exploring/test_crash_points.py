@@ -210,9 +210,8 @@ def killed(world: World, state: State, sides: tuple[int, ...]) -> State:
 @pytest.mark.parametrize("both", [False, True], ids=["one end", "both ends"])
 @pytest.mark.parametrize(("side", "reach", "keys"), [pytest.param(*point[1:], id=point[0]) for point in POINTS])
 def test_both_ends_settle_after_a_kill(
-    explore: Any, side: int, reach: Callable[[World, State], State], keys: tuple[int, int], both: bool
+    world: Any, side: int, reach: Callable[[World, State], State], keys: tuple[int, int], both: bool
 ) -> None:
-    world = explore()
     state = killed(world, reach(world, world.paired(job=3)), (A, F) if both else (side,))
     rest = world.settle(state)
     world.check_rest(rest, state)
@@ -226,8 +225,7 @@ def test_both_ends_settle_after_a_kill(
 @pytest.mark.parametrize("both", [False, True], ids=["one end", "both ends"])
 @pytest.mark.parametrize("side", [A, F], ids=["A13", "F11"])
 @pytest.mark.parametrize("step", ["unlink", "close"])
-def test_a_close_is_derived_from_the_missing_row(explore: Any, side: int, step: str, both: bool) -> None:
-    world = explore()
+def test_a_close_is_derived_from_the_missing_row(world: Any, side: int, step: str, both: bool) -> None:
     state = closing(side, step)(world, world.paired(job=3))
     state = killed(world, state, (A, F) if both else (side,))
     rest = world.settle(state)
@@ -239,8 +237,7 @@ def test_a_close_is_derived_from_the_missing_row(explore: Any, side: int, step: 
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["one end", "both ends"])
-def test_t1_what_has_expired_at_one_end_is_not_served_there(explore: Any, both: bool) -> None:
-    world = explore()
+def test_t1_what_has_expired_at_one_end_is_not_served_there(world: Any, both: bool) -> None:
     state = killed(world, t1(world, world.paired(job=3)), (A, F) if both else (A,))
     rest = world.settle(state)
     world.check_rest(rest, state)
@@ -251,8 +248,7 @@ def test_t1_what_has_expired_at_one_end_is_not_served_there(explore: Any, both: 
 
 @pytest.mark.parametrize("reach", [both_stored, decided, applied, acked, delivered])
 @pytest.mark.parametrize("side", [A, F], ids=["of A", "of F"])
-def test_x1_a_lost_store_begins_a_new_epoch(explore: Any, side: int, reach: Callable[[World, State], State]) -> None:
-    world = explore()
+def test_x1_a_lost_store_begins_a_new_epoch(world: Any, side: int, reach: Callable[[World, State], State]) -> None:
     before = reach(world, world.paired(job=3))
     state = world.on_lost(before, side)
     rest = world.settle(state)
@@ -267,8 +263,7 @@ def test_x1_a_lost_store_begins_a_new_epoch(explore: Any, side: int, reach: Call
 
 @pytest.mark.parametrize("reach", [acked, delivered])
 @pytest.mark.parametrize("side", [A, F], ids=["of A", "of F"])
-def test_x2_a_store_put_back_is_noticed(explore: Any, side: int, reach: Callable[[World, State], State]) -> None:
-    world = explore()
+def test_x2_a_store_put_back_is_noticed(world: Any, side: int, reach: Callable[[World, State], State]) -> None:
     start = world.paired(job=3)
     before = reach(world, start)
     state = world.on_back(before, side, start.ends[side])
@@ -277,3 +272,36 @@ def test_x2_a_store_put_back_is_noticed(explore: Any, side: int, reach: Callable
     assert world.facts(rest)[A].epoch.n > 1
     further = again(world, rest)
     world.check_rest(further, state)
+
+
+def lost_formed(world: World, state: State) -> State:
+    """Both blocks are stored, and the follower's word of its own is lost with the process that sent it."""
+    return replace(both_stored(world, state), post=frozenset())
+
+
+def test_a4_a_block_that_waits_asks_the_follower_once_more(world: Any) -> None:
+    """Nothing but the arbiter's second `prepare` makes the follower speak here: its own timer stands still."""
+    state = world.check(world.on_soon(lost_formed(world, world.paired(job=3))))
+    assert not world.facts(state)[A].chunks
+    state = deliver(world, deliver(world, deliver(world, state, "prepare"), "formed"), "commit")
+    assert [index for _, index, _, _ in world.facts(state)[F].chunks] == [0]
+
+
+@pytest.mark.parametrize("side", [A, F], ids=["of A", "of F"])
+def test_f2_a_block_whose_partner_died_is_given_up_when_asked_again(world: Any, side: int) -> None:
+    """The follower begins once more, alone; when that fails, the arbiter's block goes before its deadline."""
+    state = killed(world, a_stored(world, world.paired(job=3, fail=1)), (F,))
+    state = world.check(world.on_soon(replace(state, post=frozenset())))
+    if side == A:  # the list of what is asked again is in memory only
+        state = killed(world, state, (A,))
+    state = deliver(world, state, "prepare") if side == F else world.check(world.on_soon(state))
+    if side == F:
+        assert world.facts(state)[F].running == {1}
+        state = deliver(world, world.check(world.on_fail(state, F, 1)), "failed")
+        assert not world.facts(state)[A].blocks
+    rest = world.settle(state)
+    world.check_rest(rest, state)
+    assert not rest.delivered[A]
+    further = again(world, rest)
+    world.check_rest(further, state)
+    assert further.delivered[A] == further.delivered[F]

@@ -132,8 +132,8 @@ PLANTED = [
 
 
 def walk_until_broken(explore: Any, roles: dict[str, type[Any]], **faults: int) -> None:
+    world = explore(flight=6, rules=TWO_JOBS, **roles)
     for seed in range(60):
-        world = explore(flight=6, rules=TWO_JOBS, **roles)
         start = world.paired(job=10, crash=4, again=10, close=2, open0=1, open1=1, skip=4, **faults)
         world.walk(start, seed, 300)
 
@@ -147,7 +147,7 @@ def test_a_planted_bug_is_caught(explore: Any, broken: Any, bug: type[Any], caug
 
 
 def test_without_a_bug_the_same_walks_find_nothing(explore: Any) -> None:
+    world = explore(flight=6, rules=TWO_JOBS)
     for seed in range(6):
-        world = explore(flight=6, rules=TWO_JOBS)
         start = world.paired(job=10, crash=4, again=10, close=2, open0=1, open1=1, skip=4, lost=2)
         world.walk(start, seed, 300)

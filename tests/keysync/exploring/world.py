@@ -12,7 +12,7 @@ from qkdbus_keysync.end import Rules
 from qkdbus_keysync.follower import Follower
 
 from .invariants import Broken, check
-from .lab import ALICE, BOB, Facts, Lab
+from .lab import ALICE, BOB, LATER, SOON, Facts, Lab
 from .state import Action, Hand, Named, Reader, State, keys_of
 
 
@@ -89,8 +89,9 @@ class World:
                 for ksid in (b"k" * 16, b"l" * 16)[: budget.get("names", 1)]:
                     if all(reader.ksid != ksid for reader in state.readers[side]):
                         yield "open", side, ksid
-        if budget.get("late"):
-            yield ("late",)
+        for when in ("soon", "late"):
+            if budget.get(when):
+                yield (when,)
         if budget.get("back"):
             for side, copy in self.copies:
                 # Nobody can notice that both ends go back together.
@@ -120,8 +121,11 @@ class World:
     def on_tick(self, state: State, side: int) -> State:
         return self.step(state, side, "tick")[0]
 
+    def on_soon(self, state: State) -> State:
+        return self.step(state, ALICE, "tick", SOON)[0]
+
     def on_late(self, state: State) -> State:
-        return self.step(state, ALICE, "tick", True)[0]
+        return self.step(state, ALICE, "tick", LATER)[0]
 
     def on_plan(self, state: State) -> State:
         return self.step(state, ALICE, "plan")[0]

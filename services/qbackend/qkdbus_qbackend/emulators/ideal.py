@@ -14,11 +14,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from qkdbus.errors import Unavailable
+from qkdbus.errors import Refused, Unavailable
 from qkdbus.network.model import Noise
 
 from ..bits import octet_count
-from .port import Bases, Bits, Line, Pairs, Role, X, Y, Z
+from ..failure import Broken
+from .port import PAULI, Bases, Bits, Line, Pairs, PulseLine, Role, X, Y, Z
 
 _HEAD = struct.Struct("<QQ")  # batch, pairs
 Rows = npt.NDArray[np.uint8]  # shape (3, octets): packed outcomes in Z, X, Y; SECRET
@@ -41,6 +42,7 @@ class IdealEmulator:
     """
 
     name = "ideal"
+    bases = PAULI
 
     def __init__(self, quantum: Quantum, noise: Noise, token: Callable[[int], bytes], seed: int) -> None:
         self._quantum, self._noise, self._token, self._seed = quantum, noise, token, seed
@@ -48,6 +50,14 @@ class IdealEmulator:
     def line(self, role: Role, peer: str, name: str) -> Line:
         """Open the one line that the quantum plane carries."""
         return _IdealLine(self._quantum, self._noise, self._token, self._seed)
+
+    def pulse_line(self, role: Role, peer: str, name: str) -> PulseLine:
+        """Refused: its pairs are not made of light."""
+        raise Refused("ideal: it has no weak pulses")
+
+    def link_time(self) -> float:
+        """Return 0: its pairs take no time of their own."""
+        return 0.0
 
 
 class _IdealLine:
@@ -70,7 +80,11 @@ class _IdealLine:
 
     async def await_pairs(self) -> Pairs:
         signal = memoryview(await self._quantum.sense())
+        if len(signal) < _HEAD.size:
+            raise Broken("a quantum signal that cannot be read")
         batch, count = _HEAD.unpack_from(signal)
+        if len(signal) != _HEAD.size + 3 * octet_count(count):
+            raise Broken("a quantum signal that cannot be read")
         rows = np.frombuffer(bytearray(signal[_HEAD.size :]), np.uint8)
         self._halves[batch] = rows.reshape(3, octet_count(count))
         return Pairs(batch, count)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
-from ..emulators.port import Bases, Bits, Pairs
+from ..emulators.port import Bases, Bits, Clicks, Pairs, Pulses, Sent
 from ..failure import Broken
 
 T = TypeVar("T")
@@ -37,29 +37,75 @@ class Measure:
     bases: Bases = field(repr=False)
 
 
-Wish = Tell | Hear | Measure
+@dataclass(frozen=True, slots=True)
+class Detect:
+    """Wish: the Clicks of a batch of pulses (sink)."""
+
+    pulses: Pulses
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Wish: what was Sent in the pulses that clicked (source)."""
+
+    pulses: Pulses
+    which: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Wish: what `work()` returns. For what takes long: it may run in a thread, while other exchanges go on."""
+
+    work: Callable[[], Any] = field(repr=False)
+
+
+Wish = Tell | Hear | Measure | Detect | Recall | Work
 Talk = Generator[Wish, Any, T]
+
+
+class Device(Protocol):
+    """What a talk may do at its end of the quantum channel: any part of a `Line` or a `PulseLine`."""
+
+    async def measure(self, pairs: Pairs, bases: Bases) -> Bits:
+        """See `port.Line`."""
+
+    async def detect(self, pulses: Pulses) -> Clicks:
+        """See `port.PulseLine`."""
+
+    async def recall(self, pulses: Pulses, which: bytes) -> Sent:
+        """See `port.PulseLine`."""
 
 
 async def drive(
     talk: Talk[T],
     tell: Callable[[bytes], None],
     hear: Callable[[], Awaitable[bytes]],
-    measure: Callable[[Pairs, Bases], Awaitable[Bits]] | None = None,
+    device: object = None,
+    work: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None,
 ) -> T:
-    """Carry out what one end of a talk wishes for; return its result."""
-    answer: bytes | Bits | None = None
+    """Carry out what one end of a talk wishes for; return its result.
+
+    `device` is its end of the quantum channel, if it measures (it has what `Device` says, as far as it is needed);
+    `work` runs what takes long, in place of doing it at once.
+    """
+    hands = cast(Device, device)
+    answer: object = None
     try:
         while True:
             wish, answer = talk.send(answer), None
-            if isinstance(wish, Tell):
-                tell(wish.body)
-            elif isinstance(wish, Hear):
-                answer = await hear()
-            elif measure is not None:
-                answer = await measure(wish.pairs, wish.bases)
-            else:
-                raise AssertionError("this talk has no pairs to measure")
+            match wish:
+                case Tell(body):
+                    tell(body)
+                case Hear():
+                    answer = await hear()
+                case Work(job):
+                    answer = await work(job) if work else job()
+                case Measure(pairs, bases):
+                    answer = await hands.measure(pairs, bases)
+                case Detect(pulses):
+                    answer = await hands.detect(pulses)
+                case Recall(pulses, which):
+                    answer = await hands.recall(pulses, which)
     except StopIteration as end:
         result: T = end.value
         return result
@@ -67,19 +113,25 @@ async def drive(
         talk.close()
 
 
+Hand = Callable[[Any], Any]  # carries out the measuring wishes (Measure, Detect, Recall) of one end, in a test
 Measures = tuple[Callable[[Bases], Bits], Callable[[Bases], Bits]]
 
 
-def converse(one: Talk[T], other: Talk[S], measures: Measures | None = None) -> tuple[T, S]:
+def converse(
+    one: Talk[T], other: Talk[S], measures: Measures | None = None, hands: tuple[Hand, Hand] | None = None
+) -> tuple[T, S]:
     """Run both ends against each other in memory; return both results. Broken when both wait for ever.
 
-    `measures` gives the outcomes of each end's halves for its bases.
+    `measures` gives the outcomes of each end's halves for its bases; `hands` answers any wish that measures.
     """
+    if measures is not None:
+        first, second = measures
+        hands = (lambda wish: first(wish.bases), lambda wish: second(wish.bases))
     ends = (_End(one), _End(other))
     while not all(end.done for end in ends):
         moved = False
         for number, end in enumerate(ends):
-            while not end.done and end.step(ends[1 - number], measures[number] if measures else None):
+            while not end.done and end.step(ends[1 - number], hands[number] if hands else None):
                 moved = True
         if not moved and not all(end.done for end in ends):
             raise Broken("each end waits for the other")
@@ -97,21 +149,24 @@ class _End:
         self.result: Any = None
         self._resume(None)
 
-    def step(self, other: _End, measure: Callable[[Bases], Bits] | None) -> bool:
+    def step(self, other: _End, hand: Hand | None) -> bool:
         """Carry out one wish; return whether that was possible."""
-        if isinstance(self._wish, Tell):
-            other._heard.append(self._wish.body)
-            self._resume(None)
-        elif isinstance(self._wish, Measure):
-            assert measure is not None, "give `measures` to a talk that measures"
-            self._resume(measure(self._wish.bases))
-        elif self._heard:
-            self._resume(self._heard.popleft())
-        else:
-            return False
+        match self._wish:
+            case Tell(body):
+                other._heard.append(body)
+                self._resume(None)
+            case Work(job):
+                self._resume(job())
+            case Hear():
+                if not self._heard:
+                    return False
+                self._resume(self._heard.popleft())
+            case wish:
+                assert hand is not None, "give `measures` or `hands` to a talk that measures"
+                self._resume(hand(wish))
         return True
 
-    def _resume(self, answer: bytes | Bits | None) -> None:
+    def _resume(self, answer: object) -> None:
         try:
             self._wish = self._talk.send(answer)
         except StopIteration as end:

@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from qkdbus.contracts import keymanager, keysync
+from qkdbus.contracts import emulator, keymanager, keysync, qbackend
 from qkdbus.contracts.call import Call
 from qkdbus.contracts.contract import Contract
 from qkdbus.runtime import Room
 from qkdbus.wire.keymanager_pb2 import ListStreams, StreamInfo, Streams
 from qkdbus.wire.keysync_pb2 import Links, LinkStatus, LinkStatusAsked
+from qkdbus.wire.qbackend_pb2 import Attack, Attacked, Eavesdropper
 
 ANY = Contract("stand-in", {})
 
@@ -24,6 +25,7 @@ class StandIn:
 
     def __init__(self, room: Room, contract: Contract) -> None:
         self._room = room
+        self._eve: dict[str, Eavesdropper] = {}
         name = f"{room.layer}.{room.replica}" if room.layer == "qbackend" else room.layer
         behaviour = room.settings.directory / "standin.json"
         self._does = json.loads(behaviour.read_text()).get(room.layer) if behaviour.exists() else None
@@ -50,6 +52,11 @@ class StandIn:
     def list_streams(self, request: ListStreams, call: Call) -> Streams:
         return Streams(streams=[StreamInfo(ksid=b"\x11" * 16, source="app1@Alice", state="ready", delivered=3)])
 
+    def attack(self, request: Attack, call: Call) -> Attacked:
+        if request.HasField("eve"):
+            self._eve[request.peer] = request.eve
+        return Attacked(here=True, eve=self._eve.get(request.peer, Eavesdropper()))
+
 
 def _build(contract: Contract) -> Callable[[Room], StandIn]:
     return lambda room: StandIn(room, contract)
@@ -57,4 +64,6 @@ def _build(contract: Contract) -> Callable[[Room], StandIn]:
 
 build_keymanager = _build(Contract("keymanager", {"list_streams": keymanager.CONTRACT.methods["list_streams"]}))
 build_keysync = _build(Contract("keysync", {"link_status": keysync.CONTRACT.methods["link_status"]}))
-build_dispatcher = build_qbackend = build_emulator = _build(ANY)
+build_dispatcher = _build(ANY)
+build_qbackend = _build(Contract("qbackend", {"attack": qbackend.CONTRACT.methods["attack"]}))
+build_emulator = _build(Contract("emulator", {"attack": emulator.CONTRACT.methods["attack"]}))

@@ -1,7 +1,8 @@
-"""Links to the virtual nodes next door: SimulaQron's Perspective Broker over Unix sockets, one connection a link.
+"""Links to the virtual nodes next door: SimulaQron's Perspective Broker, one connection a link.
 
-The broker has no authentication, so it never listens on TCP: the socket lies in a folder of the user's own (0700),
-is 0600 itself, and takes no connection from another user. One end of each link dials, and dials again when the other
+The broker has no authentication, so it never listens on TCP. To nodes on this host it speaks over a Unix socket, which
+lies in a folder of the user's own (0700), is 0600 itself, and takes no connection from another user; to nodes on other
+hosts through a tunnel, where CURVE says who is there. One end of each link dials, and dials again when the other
 restarts; a peer that does not answer in time counts as lost, and its connection is cut.
 """
 
@@ -12,62 +13,21 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.spread import pb
 
-from qkdbus.errors import QkdbusError, Unavailable
+from qkdbus.errors import Unavailable
+
+from .meeting import Link, Resident
 
 FIRST_RETRY, LAST_RETRY = 0.2, 1.0  # s between two attempts to connect
-SLOWEST = 0.005  # s that an engine may take for one measurement
 MEETING = 3.0  # s for a new connection to become a link
-
-
-class Resident(Protocol):
-    """Who lives behind the links (`SimulaqronService`)."""
-
-    def arrived(self, peer: str, name: str, number: int, count: int) -> str:
-        """Take note of halves that travelled here; returns "" or why they are not taken."""
-
-    async def measure_travelled(self, peer: str, name: str, number: int, bases: bytes) -> bytes:
-        """Measure, here at the source, the halves that are at `peer`."""
-
-    def forgotten(self, peer: str, name: str) -> None:
-        """End a line that the other end has discarded."""
-
-    def peer_lost(self, peer: str) -> None:
-        """End all lines to a neighbour whose node went away."""
-
-
-class Link(pb.Referenceable):  # type: ignore[misc]
-    """What one neighbour may ask of this node. `far` is the same thing at the other end."""
-
-    def __init__(self, peer: str, resident: Resident) -> None:
-        self.peer, self._resident = peer, resident
-        self.far: Any = None
-        self.lost = asyncio.Event()
-
-    def remote_arrived(self, line: str, batch: int, count: int) -> str:
-        """Halves of `count` pairs travelled here; returns "" or why they are not taken."""
-        return self._resident.arrived(self.peer, line, batch, count)
-
-    def remote_measure(self, line: str, batch: int, bases: bytes) -> Any:
-        """Measure the halves that are at the peer. Returns (outcomes, "") or (b"", why not)."""
-        return Deferred.fromFuture(asyncio.ensure_future(self._measure(line, batch, bases)))
-
-    def remote_forget(self, line: str) -> None:
-        """The peer has discarded a line."""
-        self._resident.forgotten(self.peer, line)
-
-    async def _measure(self, line: str, batch: int, bases: bytes) -> tuple[bytes, str]:
-        try:
-            return await self._resident.measure_travelled(self.peer, line, batch, bases), ""
-        except QkdbusError as error:
-            return b"", str(error)
+Connect = Callable[[pb.PBClientFactory], Any]  # begins to connect; returns what has `disconnect()`
 
 
 class FencedBroker(pb.Broker):  # type: ignore[misc]
@@ -89,21 +49,49 @@ def _user_at(connection: socket.socket) -> int | None:
     return int(uid)
 
 
-class UnixNeighbours:
+class Far(Protocol):
+    """Ways to the neighbours on other hosts (`Tunnel`)."""
+
+    names: frozenset[str]  # of these neighbours
+
+    @property
+    def dialled(self) -> Collection[str]:
+        """Those that this node connects to; the others connect to it."""
+
+    def listen(self, root: pb.Root) -> None:
+        """Let them in to a broker with that root. The transport of such a broker has the neighbour's name: `peer`."""
+
+    def connect(self, peer: str, factory: pb.PBClientFactory) -> Any:
+        """Begin to connect to one, as `reactor.connectUNIX` would; returns what has `disconnect()`."""
+
+    def close(self) -> None:
+        """End every connection, and let nobody in."""
+
+
+class BrokerNeighbours:
     """Implements `service.Neighbours`.
 
     Args:
         name: of this node.
-        dial: sockets of the neighbours that this node connects to; the others connect to it.
-        expect: names of all neighbours with a SimulaQron link.
-        patience: s until a peer that does not answer counts as lost; more where it has much to measure.
+        dial: sockets of the neighbours on this host that this node connects to; the others connect to it.
+        expect: names of all neighbours on this host with a SimulaQron link.
+        far: ways to those on other hosts, if there are any.
+        patience: s until a peer that does not answer counts as lost.
         log: links up and down.
     """
 
     def __init__(
-        self, name: str, dial: Mapping[str, Path], expect: frozenset[str], *, patience: float, log: logging.Logger
+        self,
+        name: str,
+        dial: Mapping[str, Path],
+        expect: frozenset[str],
+        *,
+        far: Far | None = None,
+        patience: float,
+        log: logging.Logger,
     ) -> None:
-        self._name, self._dial, self._expect, self._patience, self._log = name, dial, expect, patience, log
+        self._name, self._dial, self._expect, self._far = name, dial, expect, far
+        self._patience, self._log = patience, log
         self._links: dict[str, Link] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._resident: Resident
@@ -121,7 +109,11 @@ class UnixNeighbours:
             self._port = reactor.listenUNIX(str(path), factory, mode=0o600)
         finally:
             os.umask(before)
-        self._tasks = [asyncio.create_task(self._keep(peer, there)) for peer, there in self._dial.items()]
+        connects = {peer: partial(self._connect_unix, there) for peer, there in self._dial.items()}
+        if self._far is not None:
+            self._far.listen(root)
+            connects |= {peer: partial(self._far.connect, peer) for peer in self._far.dialled}
+        self._tasks = [asyncio.create_task(self._keep(peer, connect)) for peer, connect in connects.items()]
 
     async def stop(self) -> None:
         """Close all links and the socket."""
@@ -132,6 +124,8 @@ class UnixNeighbours:
             _cut(link.far)
         for link in links:
             await link.lost.wait()  # else the broker would speak once more, to a loop that is closed
+        if self._far is not None:
+            self._far.close()
         if self._port is not None:
             await _future(self._port.stopListening())
 
@@ -141,12 +135,11 @@ class UnixNeighbours:
 
     async def announce(self, peer: str, line: str, batch: int, count: int) -> str:
         """Tell the sink of a batch; returns "" or why it does not take it."""
-        return str(await self._ask(peer, self._patience, "arrived", line, batch, count))
+        return str(await self._ask(peer, "arrived", line, batch, count))
 
     async def measure(self, peer: str, line: str, batch: int, bases: bytes) -> bytes:
         """Have the source measure the halves that travelled here, in one round trip."""
-        patience = self._patience + SLOWEST * len(bases)
-        outcomes, refusal = await self._ask(peer, patience, "measure", line, batch, bases)
+        outcomes, refusal = await self._ask(peer, "measure", line, batch, bases)
         if refusal:
             raise Unavailable(refusal)
         return bytes(outcomes)
@@ -161,27 +154,37 @@ class UnixNeighbours:
 
     def meet(self, peer: str, far: Any) -> Link:
         """A neighbour has connected; returns our link to it. Refused for strangers."""
-        if peer not in self._expect or peer in self._dial or not isinstance(far, pb.RemoteReference):
+        if not isinstance(far, pb.RemoteReference) or not self._is_expected(peer, far.broker.transport):
             raise pb.Error("not expected")
         link = Link(peer, self._resident)
         self._join(link, far)
         return link
 
-    async def _keep(self, peer: str, path: Path) -> None:
+    def _is_expected(self, peer: str, transport: Any) -> bool:
+        far = self._far
+        if far is not None and peer in far.names:
+            return peer not in far.dialled and getattr(transport, "peer", None) == peer
+        return peer in self._expect and peer not in self._dial and not hasattr(transport, "peer")
+
+    async def _keep(self, peer: str, connect: Connect) -> None:
         """Hold a link to `peer` for ever."""
         pause = FIRST_RETRY
         while True:
             with suppress(Unavailable):
-                link = await self._connect(peer, path)
+                link = await self._connect(peer, connect)
                 pause = FIRST_RETRY
                 await link.lost.wait()
             await asyncio.sleep(pause)
             pause = min(1.5 * pause, LAST_RETRY)
 
-    async def _connect(self, peer: str, path: Path) -> Link:
+    def _connect_unix(self, path: Path, factory: pb.PBClientFactory) -> Any:
+        factory.protocol = FencedBroker
+        return self._reactor.connectUNIX(str(path), factory, timeout=MEETING)
+
+    async def _connect(self, peer: str, connect: Connect) -> Link:
         factory = pb.PBClientFactory()
-        factory.protocol, factory.noisy = FencedBroker, False
-        connector = self._reactor.connectUNIX(str(path), factory, timeout=MEETING)
+        factory.noisy = False
+        connector = connect(factory)
         link = Link(peer, self._resident)
         try:
             root = await _in_time(factory.getRootObject(), MEETING)
@@ -210,24 +213,35 @@ class UnixNeighbours:
         self._log.warning("link_down", extra={"peer": link.peer})
         self._resident.peer_lost(link.peer)
 
-    async def _ask(self, peer: str, patience: float, method: str, *arguments: object) -> Any:
+    async def _ask(self, peer: str, method: str, *arguments: object) -> Any:
         link = self._links.get(peer)
         if link is None:
             raise Unavailable(f"the virtual node of {peer} is not connected")
         try:
-            return await _in_time(link.far.callRemote(method, *arguments), patience)
+            return await self._wait_for(link.far, link.far.callRemote(method, *arguments))
         except (Unavailable, pb.DeadReferenceError):
             # frozen, or gone: a cut connection ends its lines at both ends, and the link begins anew
             self._part(link)
             _cut(link.far)
             raise Unavailable(f"the virtual node of {peer} does not answer") from None
 
+    async def _wait_for(self, far: Any, deferred: Any) -> Any:
+        """Wait for an answer as long as the other end lives: one that is busy with its qubits still says so."""
+        answer = asyncio.ensure_future(_future(deferred))
+        try:
+            while not (await asyncio.wait({answer}, timeout=self._patience / 2))[0]:
+                await _in_time(far.callRemote("alive"), self._patience / 2)
+        except BaseException:
+            answer.cancel()
+            raise
+        return await _in_time(answer, self._patience)
 
-async def _in_time(deferred: Any, patience: float) -> Any:
-    """Wait for a Deferred. Unavailable when it fails or takes longer than `patience` s."""
+
+async def _in_time(waited: Any, patience: float) -> Any:
+    """Wait for a Deferred, or a future. Unavailable when it fails or takes longer than `patience` s."""
     try:
         async with asyncio.timeout(patience):
-            return await _future(deferred)
+            return await (waited if asyncio.isfuture(waited) else _future(waited))
     except Exception as error:
         raise Unavailable(f"no answer from a virtual node ({type(error).__name__})") from None
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 from pathlib import Path
 
 from qkdbus.contracts.emulator import CONTRACT
-from qkdbus.errors import Refused
 from qkdbus.runtime import Room, Service
-from qkdbus.runtime.settings import Neighbour
 
-from . import library
-from .broker import UnixNeighbours
+from ... import eve
+from .broker import BrokerNeighbours
+from .channels import channel_of
 from .late_reactor import start_reactor
 from .node import QkdVirtualNode
-from .registers import Pauli, Registers
-from .service import MOST_REGISTERS, Channel, SimulaqronService
+from .registers import Registers
+from .service import MOST_REGISTERS, SimulaqronService
+from .tunnel import Tunnel
+from .turns import FILE, Turns
 
 SOCKET = "simulaqron.sock"  # in the node's run/ folder
 ANSWER_WITHIN = 5.0  # s until a neighbour's node counts as lost
-_SWEEP = 5.0  # s
+_SWEEP = 1.0  # s
 
 
 def build(room: Room) -> Service:
@@ -35,24 +37,36 @@ class EmulatorProgram:
         settings = room.settings
         linked = [n for n in settings.neighbours if n.link.emulator == "simulaqron"]
         self._room = room
-        for n in linked:
-            if not n.emulator_socket:
-                # the broker goes over Unix sockets only: without one, pairs on this link stay Unavailable
-                room.log.warning("neighbour_without_socket", extra={"peer": n.name})
-        self._channels = {n.name: _channel(n) for n in linked}
-        self._neighbours = UnixNeighbours(
+        # to those on this host by their Unix sockets, to the others through a tunnel
+        near = [n for n in linked if n.emulator_socket]
+        far = [n for n in linked if not n.emulator_socket]
+        # in a channel whose source is elsewhere she is met there
+        here = eve.channels_here(linked, "simulaqron")
+        book = eve.EveBook(eve.kept_in(settings), eve.defaults(here), monotonic=room.monotonic)
+        self._channels = {n.name: channel_of(n.link, partial(book.at, n.name)) for n in linked}
+        for name, channel in self._channels.items():
+            if channel.fault:
+                room.log.error("no_engine", extra={"peer": name, "reason": channel.fault})
+        tunnel = Tunnel(room, far) if far else None
+        if tunnel is not None:
+            room.gauges["tunnel_octets_waiting"] = lambda: float(sum(one.waiting for one in tunnel.open()))
+        self._neighbours = BrokerNeighbours(
             settings.name,
             # the link's arbiter is its source, and dials
-            {n.name: Path(n.emulator_socket) for n in linked if n.arbiter and n.emulator_socket},
-            frozenset(n.name for n in linked),
+            {n.name: Path(n.emulator_socket) for n in near if n.arbiter},
+            frozenset(n.name for n in near),
+            far=tunnel,
             patience=ANSWER_WITHIN,
             log=room.log,
         )
+        self._turns = Turns(settings.directory.parent / FILE)
         self._node = QkdVirtualNode(settings.name, MOST_REGISTERS, self._neighbours.meet)
         self._service = SimulaqronService(
             Registers(self._node, random.SystemRandom()),
             self._neighbours,
             self._channels,
+            turns=self._turns,
+            attack=partial(eve.attack, links=here, book=book, log=room.log),
             monotonic=room.monotonic,
             counters=room.counters,
             log=room.log,
@@ -76,6 +90,7 @@ class EmulatorProgram:
         if self._sweeping is not None:
             self._sweeping.cancel()
         await self._neighbours.stop()
+        self._turns.close()
 
     def waiting_for(self) -> str:
         """Return "" when ready. Neighbours may come later: `list_lines` shows who is there."""
@@ -88,13 +103,3 @@ class EmulatorProgram:
         while True:
             await asyncio.sleep(_SWEEP)
             self._service.sweep()
-
-
-def _channel(neighbour: Neighbour) -> Channel:
-    link = neighbour.link
-    channel = Channel(link.engine, Pauli(link.noise.x, link.noise.y, link.noise.z))
-    try:
-        library.require(link.engine)
-    except Refused as error:
-        channel.fault = str(error)  # the other links go on; `ping` and each call on this link say why
-    return channel

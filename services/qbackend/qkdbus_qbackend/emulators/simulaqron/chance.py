@@ -6,7 +6,7 @@ children. Here each of these modules gets another source under the same name:
 
 stabilizer  one bit of os.urandom per random outcome;
 qutip       53 bits of os.urandom per outcome;
-projectq    32 fresh bits of os.urandom seed each register (of two outcomes at most).
+projectq    32 fresh bits of os.urandom seed each register (of three outcomes at most, Eve's among them).
 """
 
 from __future__ import annotations

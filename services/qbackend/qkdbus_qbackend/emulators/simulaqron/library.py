@@ -11,14 +11,14 @@ import copy
 import importlib
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from qkdbus.errors import Refused
 
-from . import chance
+from . import chance, gates
 from .late_reactor import stand_in
 
 _DEFAULTS = Path(__file__).parent / "defaults"
@@ -42,7 +42,7 @@ with _at_our_settings():
     from simulaqron.settings.network_config import NetworksConfiguration
     from simulaqron.settings.simulaqron_config import SimBackend
     from simulaqron.toolbox import stabilizer_states
-    from simulaqron.virtual_node import stabilizer_simulator as _stabilizer_simulator  # noqa: F401 (paid before a fork)
+    from simulaqron.virtual_node import stabilizer_simulator as _stabilizer_simulator
     from simulaqron.virtual_node.quantum import SimulatedQubit
     from simulaqron.virtual_node.virtual import VirtualNode
 
@@ -51,7 +51,17 @@ chance.secure_stabilizer(stabilizer_states)
 _ENGINES = {"stabilizer": SimBackend.STABILIZER, "projectq": SimBackend.PROJECTQ, "qutip": SimBackend.QUTIP}
 _READY = {"stabilizer"}
 
-__all__ = ["Host", "SimulatedQubit", "VirtualNode", "bell_pair", "hosts", "require", "use"]
+__all__ = ["Host", "SimulatedQubit", "VirtualNode", "choose", "hosts", "load_bell_pair", "require", "use"]
+
+
+def choose(engines: Sequence[str]) -> str:
+    """Return the first of `engines` that is installed, ready for use. Refused, with the remedy, when none is."""
+    for engine in engines:
+        with suppress(Refused):
+            require(engine)
+            return engine
+    require(engines[-1])  # says what is missing
+    raise AssertionError
 
 
 def require(engine: str) -> None:
@@ -62,7 +72,9 @@ def require(engine: str) -> None:
         raise Refused(f"unknown SimulaQron engine {engine!r}: one of {', '.join(_ENGINES)}")
     try:
         if engine == "qutip":
-            chance.secure_qutip(importlib.import_module("simulaqron.virtual_node.qutip_simulator"))
+            simulator = importlib.import_module("simulaqron.virtual_node.qutip_simulator")
+            chance.secure_qutip(simulator)
+            gates.quicken(simulator)
         else:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # two qubits: its threads only get in each other's way
             importlib.import_module("simulaqron.virtual_node.project_q_simulator")
@@ -73,8 +85,9 @@ def require(engine: str) -> None:
 
 
 _REMEDY = {
-    "qutip": "pip install 'qutip>=4.7.5,<5'",
-    "projectq": "pip install 'projectq<=0.8' (needs g++, and setuptools<75 to build)",
+    "qutip": "pip install 'qkdbus[qutip]'",
+    # built from its source: newer versions of setuptools cannot
+    "projectq": "echo 'setuptools<75' > old.txt; PIP_BUILD_CONSTRAINT=old.txt pip install 'qkdbus[projectq]' (and g++)",
 }
 
 
@@ -83,12 +96,26 @@ def use(engine: str) -> None:
     simulaqron_settings.sim_backend = _ENGINES[engine]
 
 
-def bell_pair() -> Any:
+def load_bell_pair(register: Any) -> bool:
+    """Put |Phi+> into a new register by SimulaQron's own merge; False where it has to be made by gates.
+
+    Half the cost of the gates on the stabilizer engine. ProjectQ's registers cannot share a state.
+    """
+    if isinstance(register, _stabilizer_simulator.StabilizerEngine):
+        register.absorb_parts(_BELL, None, 2)
+        return True
+    return gates.share_bell_pair(register)
+
+
+def _bell_pair() -> Any:
     """Return the stabilizer state of |Phi+>: generators +XX and +ZZ, ready for `absorb_parts`."""
     state = stabilizer_states.StabilizerState(2)
     state.apply_H(0)
     state.apply_CNOT(0, 1)
     return state
+
+
+_BELL = _bell_pair()
 
 
 def hosts(name: str) -> Any:

@@ -10,8 +10,12 @@ from qkdbus.errors import QkdbusError, Refused, Unavailable
 
 from ..port import Role
 from .registers import Pair
+from .turns import Turns
 
 REMEMBERED = 4096  # ended lines; the oldest are forgotten first
+MOST_LINES = 1024  # open ones to one peer
+MOST_BATCHES = 1024  # of one line that nobody has measured yet
+LONGEST_NAME = 200  # characters
 
 Key = tuple[str, str]  # peer, line name
 
@@ -42,6 +46,30 @@ class Line:
     arrived: deque[tuple[int, int]] = field(default_factory=deque)  # (batch, count), in order, not yet handed up
     waiter: asyncio.Future[tuple[int, int]] | None = None
     ended: str = ""
+    _entering: asyncio.Lock = field(default_factory=asyncio.Lock)  # of the calls that want its first pairs
+    _entered: bool = False  # it has waited for its turn
+    _turn: int | None = None  # that it has
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for its turn, or for its pairs: it is in use, though nothing moves."""
+        return self._entering.locked() or (self.waiter is not None and not self.waiter.done())
+
+    async def enter(self, turns: Turns) -> None:
+        """Wait for its turn, once. Unavailable when it has ended meanwhile."""
+        async with self._entering:
+            if self._entered:
+                return
+            turn = await turns.take()
+            if self.ended:
+                turns.give_back(turn)
+                self.check()
+            self._entered, self._turn = True, turn
+
+    def rest(self, turns: Turns) -> None:
+        """Give its turn back; it goes on without."""
+        turns.give_back(self._turn)
+        self._turn = None
 
     def check(self) -> None:
         """Raise Unavailable when the line has ended."""
@@ -66,10 +94,14 @@ class Lines:
         return len(self._lines)
 
     def open(self, peer: str, name: str, role: Role, now: float) -> Line:
-        """Return the line, made on first use. Refused in the other role; Unavailable when it has ended."""
+        """Return the line, made on first use.
+
+        Refused in the other role, or when its name is too long; Unavailable when it has ended, or there are too many.
+        """
         line = self._lines.get((peer, name))
         if line is None:
             self._check_not_ended(peer, name)
+            self._check_room(peer, name)
             line = self._lines[peer, name] = Line(peer, name, role, now)
         elif line.role != role:
             raise Refused(f"this end is the {line.role} of that line")
@@ -101,12 +133,18 @@ class Lines:
         return [line for line in self._lines.values() if line.peer == peer]
 
     def untouched_since(self, then: float) -> list[Line]:
-        """The open lines that nobody used since `then`."""
-        return [line for line in self._lines.values() if line.touched < then]
+        """The open lines that nobody used since `then`, and for which nobody waits."""
+        return [line for line in self._lines.values() if line.touched < then and not line.waits]
 
     def forget_ended_before(self, then: float) -> None:
         """Let names of lines that ended before `then` go."""
         self._ended = {key: value for key, value in self._ended.items() if value[1] >= then}
+
+    def _check_room(self, peer: str, name: str) -> None:
+        if len(name) > LONGEST_NAME:
+            raise Refused(f"the name of a line has {len(name)} characters; {LONGEST_NAME} are allowed")
+        if len(self._lines) >= MOST_LINES and len(self.of(peer)) >= MOST_LINES:
+            raise Unavailable(f"{MOST_LINES} lines to {peer} are open")
 
     def _check_not_ended(self, peer: str, name: str) -> None:
         ended = self._ended.get((peer, name))

@@ -1,18 +1,27 @@
-"""The emulator port over the bus: a worker's side of the emulator program of its node. No SimulaQron in here."""
+"""The emulator port over the bus: a worker's side of the emulator program of its node. No SimulaQron in here.
+
+Calls may take minutes, where many virtual nodes wait for each other; a program that hangs is noticed all the same.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
 import numpy as np
 from google.protobuf.message import Message
 
-from qkdbus.errors import Exhausted, Failed, QkdbusError, Refused, Silent
+from qkdbus.errors import Exhausted, Failed, QkdbusError, Refused, Silent, Unavailable
+from qkdbus.network.model import LinkSettings
 from qkdbus.wire.emulator_pb2 import AwaitPairs, Batch, CreatePairs, Discard, Discarded, Measure, Outcomes
+from qkdbus.wire.head_pb2 import Ping
 
-from ..port import Bases, Bits, Pairs, Role
+from ...eve import NOTHING_ARRIVES
+from ...failure import NoKey
+from ..port import LINEAR, PAULI, Bases, Bits, Pairs, PulseLine, Role
 
+SIGN_AFTER, SIGN_WITHIN = 10.0, 20.0  # s without an answer, until the program has to show that it lives; and how soon
 _Answer = TypeVar("_Answer", bound=Message)
 
 
@@ -23,22 +32,36 @@ class Asks(Protocol):
         """Ask the emulator program."""
 
 
+def bases_of(link: LinkSettings) -> frozenset[int]:
+    """Return the bases in which the engines that a link may have can measure."""
+    return PAULI if "stabilizer" in link.engines() else PAULI | LINEAR
+
+
 class SimulaqronEmulator:
     """Implements `port.Emulator`.
 
     Args:
         asker: of the node's emulator program (`settings.ipc("emulator")`, contract "emulator").
         patience: s for each call; None: what the contract says.
+        bases: of the link: see `bases_of`.
     """
 
     name = "simulaqron"
 
-    def __init__(self, asker: Asks, patience: float | None = None) -> None:
-        self._asker, self._patience = asker, patience
+    def __init__(self, asker: Asks, patience: float | None = None, *, bases: frozenset[int] = PAULI) -> None:
+        self._asker, self._patience, self.bases = asker, patience, bases
 
     def line(self, role: Role, peer: str, name: str) -> SimulaqronLine:
         """Open a line to `peer`, as its source or its sink."""
         return SimulaqronLine(self._asker, role, peer, name, self._patience)
+
+    def pulse_line(self, role: Role, peer: str, name: str) -> PulseLine:
+        """Refused: its qubits come one by one."""
+        raise Refused("SimulaQron has no weak pulses")
+
+    def link_time(self) -> float:
+        """Return 0.0: it has no clock of its own."""
+        return 0.0
 
 
 class SimulaqronLine:
@@ -49,14 +72,22 @@ class SimulaqronLine:
         self._patience = patience
 
     async def create_pairs(self, count: int) -> Pairs:
-        """Make `count` pairs shared with the sink."""
+        """Make `count` pairs shared with the sink, or fewer (at least one) where the engine is slow.
+
+        NoKey, with an alarm, when the channel is cut: a laboratory would see it go dark.
+        """
         self._only_for("source")
         request = CreatePairs(peer=self._peer, line=self._name, count=count)
-        batch = await self._ask("create_pairs", request, Batch)
+        try:
+            batch = await self._ask("create_pairs", request, Batch)
+        except Unavailable as error:
+            if NOTHING_ARRIVES in str(error):
+                raise NoKey(f"dark: {NOTHING_ARRIVES}", alarm=True) from None
+            raise
         return Pairs(batch.batch, batch.count)
 
     async def await_pairs(self) -> Pairs:
-        """Return the line's next batch. Silent when none came within the patience."""
+        """Return the line's next batch. Silent when none came within the patience, or the emulator program hangs."""
         self._only_for("sink")
         try:
             batch = await self._ask("await_pairs", AwaitPairs(peer=self._peer, line=self._name), Batch)
@@ -80,7 +111,14 @@ class SimulaqronLine:
             await self._ask("discard", Discard(peer=self._peer, line=self._name), Discarded)
 
     async def _ask(self, method: str, request: Message, answer: type[_Answer]) -> _Answer:
-        got = await self._asker.ask(method, request, patience=self._patience)
+        call = asyncio.ensure_future(self._asker.ask(method, request, patience=self._patience))
+        try:
+            while not (await asyncio.wait({call}, timeout=SIGN_AFTER))[0]:
+                await self._asker.ask("ping", Ping(), patience=SIGN_WITHIN)
+            got = call.result()
+        finally:
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
         if not isinstance(got, answer):
             raise Failed(f"emulator.{method} was answered with {type(got).__name__}")
         return got

@@ -12,8 +12,9 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from google.protobuf.message import Message
 
 from qkdbus.contracts.call import Call
 from qkdbus.errors import Exhausted, Refused, Unavailable
@@ -30,24 +31,19 @@ from qkdbus.wire.emulator_pb2 import (
 )
 from qkdbus.wire.emulator_pb2 import Batch as BatchMade
 from qkdbus.wire.emulator_pb2 import Lines as LineList
+from qkdbus.wire.qbackend_pb2 import Attack, Attacked
 
-from .lines import Batch, Line, Lines
-from .registers import SINK, SOURCE, Pauli, Registers
+from .channels import LARGEST_BATCH, Channel
+from .lines import MOST_BATCHES, Batch, Line, Lines
+from .registers import SINK, SOURCE, Pauli, Registers, Tap
+from .turns import Turns
 
-LARGEST_BATCH = 16_384
 MOST_REGISTERS = 65_536  # pairs at once; some 4 kB each
 IDLE = 60.0  # s until an unused line is dropped
+RESTING = 3.0  # s after which it has no turn any more
+LONGEST = 0.5  # s of making pairs for one call: a slow engine gives fewer than were asked for
 _TURN = 0.01  # s of work between two looks at other calls
 _PATIENCE = 20.0  # s that await_pairs waits when the caller does not say
-
-
-@dataclass(slots=True)
-class Channel:
-    """The link to one neighbour: SimulaQron's engine for its pairs, and what disturbs the travelling halves."""
-
-    engine: str = "stabilizer"
-    noise: Pauli = field(default_factory=Pauli)
-    fault: str = ""  # why no pairs can be made on it
 
 
 class Neighbours(Protocol):
@@ -73,6 +69,8 @@ class SimulaqronService:
         registers: the pairs simulated here.
         neighbours: the virtual nodes next door.
         channels: one per neighbour with a SimulaQron link.
+        turns: at the cores of this machine; a line has one from its first pair to its end.
+        attack: carries out `attack`, for the channels whose source is here.
         monotonic: s; for idle lines and for fairness.
         counters: counts pairs and lines; shown by `describe`.
         log: events without outcomes.
@@ -84,21 +82,26 @@ class SimulaqronService:
         neighbours: Neighbours,
         channels: Mapping[str, Channel],
         *,
+        turns: Turns,
+        attack: Callable[[Attack], Attacked],
         monotonic: Callable[[], float],
         counters: Counter[str],
         log: logging.Logger,
     ) -> None:
         self._registers, self._neighbours, self._channels = registers, neighbours, channels
-        self._monotonic, self._counters, self._log = monotonic, counters, log
+        self._turns = turns
+        self._attack, self._monotonic, self._counters, self._log = attack, monotonic, counters, log
         self._lines = Lines()
 
     # -- asked by the workers of this node
 
     async def create_pairs(self, request: CreatePairs, call: Call) -> BatchMade:
-        """Make a batch of pairs and let the sink know. Exhausted when too many are in use."""
+        """Make a batch of pairs, as many as half a second allows, and let the sink know.
+
+        Exhausted when too many are in use; Unavailable when the channel is cut, or the sink is not there.
+        """
         channel = self._channel(request.peer)
-        if channel.fault:
-            raise Unavailable(channel.fault)
+        tap = channel.tap()
         if not 0 < request.count <= LARGEST_BATCH:
             raise Refused(f"a batch has 1 to {LARGEST_BATCH} pairs, not {request.count}")
         if len(self._registers) + request.count > MOST_REGISTERS:
@@ -106,10 +109,13 @@ class SimulaqronService:
         if request.peer not in self._neighbours.up():
             raise Unavailable(f"the virtual node of {request.peer} is not connected")
         line = self._lines.open(request.peer, request.line, "source", self._monotonic())
+        if not channel.slow:  # of those the lines of one link wait for each other, for minutes
+            await line.enter(self._turns)
+            line.touched = self._monotonic()
         line.made += 1
         number = line.made
-        batch = line.batches[number] = Batch(request.count)
-        await self._make(line, batch, channel)
+        batch = line.batches[number] = Batch(min(request.count, channel.most))
+        await self._make(line, batch, channel, tap)
         await self._announce(line, number, batch)
         self._counters["pairs_created"] += batch.count
         return BatchMade(batch=number, count=batch.count)
@@ -126,7 +132,7 @@ class SimulaqronService:
         return BatchMade(batch=number, count=count)
 
     async def measure(self, request: Measure, call: Call) -> Outcomes:
-        """Measure this end's halves of a batch, once, one basis per pair: 0 = Z, 1 = X, 2 = Y."""
+        """Measure this end's halves of a batch, once, one basis (a code of the port) per pair."""
         line = self._lines.find(request.peer, request.line, self._monotonic())
         if line.role == "source":
             return Outcomes(outcomes=await self._measure(line, request.batch, SOURCE, request.bases))
@@ -136,6 +142,11 @@ class SimulaqronService:
         line.batches.pop(request.batch, None)
         self._counters["pairs_measured"] += len(outcomes)
         return Outcomes(outcomes=outcomes)
+
+    def notes(self, method: str, request: Message, answer: Message | None) -> dict[str, object]:
+        """Return what is told of a call that somebody follows: never an outcome."""
+        about = (("peer", getattr(request, "peer", "")), ("count", getattr(answer, "count", 0)))
+        return {name: value for name, value in about if value}
 
     def discard(self, request: Discard, call: Call) -> Discarded:
         """Forget a line and all of its pairs, at both ends."""
@@ -154,6 +165,11 @@ class SimulaqronService:
         self._log.info("channel_disturbed", extra={"peer": request.peer, "x": noise.x, "y": noise.y, "z": noise.z})
         return Disturbed()
 
+    def attack(self, request: Attack, call: Call) -> Attacked:
+        """Put somebody into the channel to a peer from now on, or ask who is there."""
+        self._channel(request.peer)
+        return self._attack(request)
+
     def list_lines(self, request: ListLines, call: Call) -> LineList:
         """Say which neighbours are connected and how many registers are in use."""
         engines = sorted({channel.engine for channel in self._channels.values()})
@@ -167,6 +183,8 @@ class SimulaqronService:
             line = self._lines.open(peer, name, "sink", self._monotonic())
         except (Refused, Unavailable) as error:
             return str(error)
+        if len(line.batches) >= MOST_BATCHES or not 0 < count <= LARGEST_BATCH:
+            return f"{len(line.batches)} batches wait, and {count} more pairs"
         line.batches[number] = Batch(count)
         if line.waiter is not None and not line.waiter.done():
             line.waiter.set_result((number, count))
@@ -195,8 +213,11 @@ class SimulaqronService:
             self._log.warning("lines_lost", extra={"peer": peer, "lines": len(lines)})
 
     def sweep(self) -> None:
-        """Drop lines that nobody uses any more; to be called every few seconds."""
-        then = self._monotonic() - IDLE
+        """Drop lines that nobody uses any more, and before that take their turns; to be called every second or so."""
+        now = self._monotonic()
+        for line in self._lines.untouched_since(now - RESTING):
+            line.rest(self._turns)  # its worker has died, or it is kept up by something else than qubits
+        then = now - IDLE
         for line in self._lines.untouched_since(then):
             self._end(line.peer, line.name, f"nobody used the line for {IDLE:.0f} s")
             self._neighbours.forget(line.peer, line.name)
@@ -210,16 +231,21 @@ class SimulaqronService:
             raise Refused(f"no SimulaQron link to {peer!r} here")
         return channel
 
-    async def _make(self, line: Line, batch: Batch, channel: Channel) -> None:
+    async def _make(self, line: Line, batch: Batch, channel: Channel, tap: Tap) -> None:
         registers, pairs = self._registers, batch.pairs
         engine, noise = channel.engine, channel.noise
-        turn = self._monotonic() + _TURN
-        while len(pairs) < batch.count:
-            pairs.append(registers.make(engine, noise))
-            if self._monotonic() > turn:
-                await asyncio.sleep(0)
-                line.check()
-                turn = self._monotonic() + _TURN
+        async with channel.turn():
+            line.check()
+            now = self._monotonic()
+            turn, enough = now + _TURN, now + LONGEST
+            while len(pairs) < batch.count and now < enough:
+                pairs.append(registers.make(engine, noise, tap))
+                now = self._monotonic()
+                if now > turn:
+                    await asyncio.sleep(0)
+                    line.check()
+                    turn = now + _TURN
+        batch.count = len(pairs)
 
     async def _announce(self, line: Line, number: int, batch: Batch) -> None:
         try:
@@ -252,21 +278,22 @@ class SimulaqronService:
         unmade = line.role == "source" and batch is not None and len(batch.pairs) < batch.count
         if batch is None or batch.measured[end] or unmade:
             raise Refused(f"batch {number} is not there, or was measured before")
-        if len(bases) != batch.count or max(bases) > 2:
-            raise Refused(f"{batch.count} bases, each 0, 1 or 2, are wanted")
+        self._channels[line.peer].check(bases, batch.count)
         batch.measured[end] = True
         return batch
 
     async def _measure(self, line: Line, number: int, end: int, bases: bytes) -> bytes:
         batch = self._begin(line, number, end, bases)
         measure, outcomes = self._registers.measure, bytearray(batch.count)
-        turn = self._monotonic() + _TURN
-        for place, (pair, basis) in enumerate(zip(batch.pairs, bases, strict=True)):
-            outcomes[place] = measure(pair, end, basis)
-            if self._monotonic() > turn:
-                await asyncio.sleep(0)
-                line.check()
-                turn = self._monotonic() + _TURN
+        async with self._channels[line.peer].turn():
+            line.check()
+            turn = self._monotonic() + _TURN
+            for place, (pair, basis) in enumerate(zip(batch.pairs, bases, strict=True)):
+                outcomes[place] = measure(pair, end, basis)
+                if self._monotonic() > turn:
+                    await asyncio.sleep(0)
+                    line.check()
+                    turn = self._monotonic() + _TURN
         batch.unfinished -= 1
         if not batch.unfinished:
             line.batches.pop(number, None)
@@ -279,6 +306,7 @@ class SimulaqronService:
         if line is None:
             return
         self._counters["lines_ended"] += 1
+        line.rest(self._turns)
         for batch in line.batches.values():
             for pair in batch.pairs:
                 self._registers.drop(pair)

@@ -1,10 +1,10 @@
-"""`qkdbus bench`: measure this machine. What compares with baselines lives in the repository's `benchmarks/`."""
+"""`qkdbus bench key-time`: how long a key takes over SimulaQron."""
 
 from __future__ import annotations
 
 import click
 
-from . import say
+from .. import say
 
 HEADINGS = (
     "mode",
@@ -32,25 +32,20 @@ FIELDS = (
 )
 
 
-@click.group()
-def command() -> None:
-    """Measure this machine."""
-
-
-@command.command("key-time")
+@click.command("key-time")
 @click.option("--keys", type=click.IntRange(1), default=20, show_default=True, help="Keys of each size.")
 @click.option("--sizes", default="64,128,256,512", show_default=True, metavar="BITS,...", help="Key sizes in bits.")
 @click.option("--mode", type=click.Choice(["both", "one-block", "batched"]), default="both", show_default=True)
 @click.option("--protocol", type=click.Choice(["e91-same-bases", "bbm92"]), default="e91-same-bases", show_default=True)
 @say.json_option
 @click.pass_context
-def key_time(ctx: click.Context, keys: int, sizes: str, mode: str, protocol: str, as_json: bool) -> None:
+def command(ctx: click.Context, keys: int, sizes: str, mode: str, protocol: str, as_json: bool) -> None:
     """Time per key over SimulaQron between two neighbours (the paper's section 5.3).
 
     Once with one block per key, as the ancestor forms them (20 s per 64-bit key, 2 min per 512-bit key), once batched.
     Discarded pairs are those that both ends measured in different bases.
     """
-    from ..key_time import MODES, key_time
+    from ...key_time import MODES, key_time
 
     try:
         wanted = [int(size) for size in sizes.split(",")]

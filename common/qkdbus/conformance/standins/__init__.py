@@ -1,0 +1,1 @@
+"""Small layers for tests and checks: each keeps its contract over real sockets, and does what it is told."""
