@@ -114,6 +114,12 @@ class Site:
     def count(self, what: str, name: str = "Bob") -> int:
         return self.rooms[name].counters[what]
 
+    async def leave(self) -> None:
+        for tunnel in self.tunnels.values():
+            tunnel.close()
+        await asyncio.sleep(0)  # brokers hear of it
+        self.close()
+
     def close(self) -> None:
         for room in self.rooms.values():
             room.close()
@@ -125,9 +131,7 @@ async def site(folder: Path) -> AsyncIterator[Site]:
     site = Site(folder)
     site.bob.listen(Echo())
     yield site
-    site.bob.close()
-    await asyncio.sleep(0)  # brokers hear of it
-    site.close()
+    await site.leave()
 
 
 class Failed(Exception):
