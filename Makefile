@@ -55,6 +55,7 @@ clean: ## Remove the environment and the caches
 	@echo "Installing qkdbus and what it needs (once; a minute or so)"
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --editable .
+	@$(BIN)/python -m compileall -q client common deploy services  # as pip does for what it copies
 	@touch $@
 
 .venv/.dev: pyproject.toml .venv/.installed

@@ -53,6 +53,8 @@ def _go_inside() -> None:
     if shutil.which("unshare") is None or subprocess.run(["unshare", "--net", "--mount", "true"]).returncode:
         report.say("no namespaces to be had here: packets are not lost, and disks not filled to the last octet")
         return
+    if shutil.which("nft") is None:
+        report.say("no nft here (Debian: apt-get install nftables): packets are not lost, and none come twice")
     os.environ["QKDBUS_CHAOS_INSIDE"] = "yes"
     again = 'ip link set lo up && exec "$@"'
     words = ["unshare", "--net", "--mount", "--propagation", "private", "--", "sh", "-c", again, "sh"]

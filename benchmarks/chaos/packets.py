@@ -5,12 +5,18 @@ What the relay says to a node in the name of another comes from an address that 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 
-from .places import Addresses
+from .places import Addresses, inside
 
 Pair = tuple[str, str]
+
+
+def possible() -> bool:
+    """Whether packets can be lost and doubled here."""
+    return inside() and shutil.which("nft") is not None
 
 
 class Packets:

@@ -17,10 +17,9 @@ from qkdbus.network.routes import routes
 from qkdbus_deploy import nodes as deployed
 from qkdbus_deploy.sandbox import Sandbox, sandbox
 
-from . import disks, networks, places, recovery, schedule
+from . import disks, networks, packets, places, recovery, schedule
 from .check import Stream, Violation, violations
 from .networks import Plan
-from .packets import Packets
 from .reading import Crowd
 from .recovery import Flow, Recovery
 from .schedule import Fault
@@ -84,7 +83,7 @@ def run(wanted: Wanted, say: Say = lambda text: None) -> Outcome:
             settings = {name: places.all_settings(below)[name] for name in network.names}
             relay = Relay(below, settings, addresses)
             try:
-                striker = Striker(below, settings, relay, Packets(addresses))
+                striker = Striker(below, settings, relay, packets.Packets(addresses))
                 links = [(route.arbiter, route.follower) for route in routes(network)]
                 plans = networks.streams(wanted.nodes)
                 credential = places.credential(below, addresses)
@@ -99,7 +98,7 @@ def run(wanted: Wanted, say: Say = lambda text: None) -> Outcome:
 
 def _planned(wanted: Wanted, network: Path, links: Sequence[tuple[str, str]]) -> list[Fault]:
     layers = {node.name: sorted({service.layer for service in node.services}) for node in deployed.read_all(network)}
-    kinds = schedule.kinds(packets=places.inside(), read_only=disks.may_be_read_only())
+    kinds = schedule.kinds(packets=packets.possible(), read_only=disks.may_be_read_only())
     return schedule.plan(schedule.Field(layers, links, kinds), wanted.faults, wanted.seconds, wanted.seed)
 
 
