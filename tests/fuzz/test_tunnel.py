@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import tempfile
@@ -122,7 +121,9 @@ async def flood(site: Site, count: int, seed: int) -> int:
         else:
             octets = frame(dice, stream.connection)
         await dealer.send(octets)
-        with suppress(zmq.Again):  # not poll and recv: what a poll has seen goes with its connection, if that is dropped
+        with suppress(
+            zmq.Again
+        ):  # not poll and recv: what a poll has seen goes with its connection, if that is dropped
             while True:
                 await dealer.recv(zmq.NOBLOCK)
         if number % EVERY == 0:
