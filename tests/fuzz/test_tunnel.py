@@ -121,9 +121,8 @@ async def flood(site: Site, count: int, seed: int) -> int:
         else:
             octets = frame(dice, stream.connection)
         await dealer.send(octets)
-        with suppress(
-            zmq.Again
-        ):  # not poll and recv: what a poll has seen goes with its connection, if that is dropped
+        # not poll and recv: what a poll has seen goes with its connection, when that is dropped
+        with suppress(zmq.Again):
             while True:
                 await dealer.recv(zmq.NOBLOCK)
         if number % EVERY == 0:
