@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,10 +97,16 @@ def test_it_goes_on_after_the_disk_has_had_no_room(kept: Kept, monkeypatch: pyte
     assert json.loads(kept.file.read_text().splitlines()[-1])["number"] == 2, "on a line of its own"
 
 
-def line(number: int, *, at: float | None = None, **fields: object) -> Line:
+def line(number: int, *, at: float | None = None, raw: str = "{}", **fields: object) -> Line:
+    """An event as it was read."""
     when = 1e9 + number if at is None else at
     said = {"layer": "keysync", "replica": 0, "number": number, **fields}
-    return Line(when, "Alice", "keysync.events", "info", "alarm", said)
+    return Line(when, "Alice", "keysync.events", "info", "alarm", said, raw)
+
+
+def heard(number: int, *, at: float | None = None) -> Line:
+    """An event as it came from the socket: the same, but for how many were not kept."""
+    return line(number, at=at, raw="")
 
 
 def told(*lines: Line) -> list[tuple[str, object]]:
@@ -119,9 +126,33 @@ def test_what_was_only_not_kept_is_no_gap() -> None:
     assert told(line(1), line(7, unkept=3)) == [("alarm", 1), ("gap", 2), ("alarm", 7)]
 
 
-def test_a_service_that_has_started_anew_counts_from_one() -> None:
-    assert told(line(7), line(1, at=2e9)) == [("alarm", 7), ("alarm", 1)]
-    assert told(line(7), line(3, at=2e9)) == [("alarm", 7), ("gap", 2), ("alarm", 3)]
+def test_what_came_before_the_ear_listened_is_no_gap() -> None:
+    """11 to 14 are signals, which are not kept; the ear listens from 13 or 15 on."""
+    assert told(line(10), heard(15), line(15, unkept=4)) == [("alarm", 10), ("alarm", 15)]
+    assert told(line(10), line(15, unkept=4), heard(15)) == [("alarm", 10), ("alarm", 15)]
+    assert told(line(10), heard(13), heard(14), line(15, unkept=4)) == [("alarm", n) for n in (10, 13, 14, 15)]
+    assert told(heard(13), heard(14), line(15, unkept=4)) == [("alarm", n) for n in (13, 14, 15)]
+
+
+def test_a_gap_in_what_is_kept_is_told_beside_what_is_heard() -> None:
+    assert told(line(10), heard(13), line(15, unkept=2)) == [("alarm", 10), ("alarm", 13), ("gap", 2), ("alarm", 15)]
+    assert told(line(10), heard(15), line(15)) == [("alarm", 10), ("alarm", 15), ("gap", 4)]
+
+
+def test_what_could_not_be_kept_but_was_heard_is_no_gap() -> None:
+    assert told(line(1), heard(2), heard(3), line(4)) == [("alarm", n) for n in (1, 2, 3, 4)]
+    assert told(line(1), heard(2), line(4)) == [("alarm", 1), ("alarm", 2), ("gap", 1), ("alarm", 4)]
+
+
+def test_a_gap_in_what_is_only_heard_is_told() -> None:
+    assert told(heard(5), heard(6), heard(9)) == [("alarm", 5), ("alarm", 6), ("gap", 2), ("alarm", 9)]
+
+
+@pytest.mark.parametrize("event", [line, heard])
+def test_a_service_that_has_started_anew_counts_from_one(event: Callable[..., Line]) -> None:
+    assert told(event(7), event(1, at=2e9)) == [("alarm", 7), ("alarm", 1)]
+    assert told(event(7), event(3, at=2e9)) == [("alarm", 7), ("gap", 2), ("alarm", 3)]
+    assert told(event(7), event(1, at=2e9), event(8)) == [("alarm", 7), ("alarm", 1), ("alarm", 8)], "late"
 
 
 def test_a_late_event_is_no_restart() -> None:

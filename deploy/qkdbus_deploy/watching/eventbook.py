@@ -7,7 +7,7 @@ and are told once.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def _coming(tails: Sequence[logbook.Tail], ear: Ear) -> Iterator[Line]:
         while True:
             heard = ear.hear(EVERY)  # first: what was heard has been written already
             kept = [line for tail in tails for line in tail.read()]
-            yield from sorted(heard + kept, key=lambda line: line.at)
+            yield from sorted(kept + heard, key=lambda line: line.at)  # of one event, first the one that says more
     finally:
         ear.close()
 
@@ -102,41 +102,69 @@ def _coming(tails: Sequence[logbook.Tail], ear: Ear) -> Iterator[Line]:
 def once(lines: Iterable[Line]) -> Iterator[Line]:
     """Yield each event once, and a line `gap` where some of a service's are missing.
 
-    Events of a service are numbered from 1 since its start. Lines without a number pass.
+    Lines without a number pass.
     """
     told: OrderedDict[tuple[object, ...], None] = OrderedDict()
-    last: dict[tuple[object, ...], tuple[int, float]] = {}
+    counts: defaultdict[tuple[object, ...], _Count] = defaultdict(_Count)
     for line in lines:
         number = line.fields.get("number")
         if not isinstance(number, int):
             yield line
             continue
         who = line.node, line.fields.get("layer"), line.fields.get("replica")
+        missing = counts[who].missing(line, number)
+        if missing:
+            fields = {"layer": who[1], "replica": who[2], "missing": missing, "before": number}
+            yield Line(line.at, line.node, line.program, "warning", GAP, fields)
         key = (*who, number, int(line.at * 1e3))
         if key in told:
             continue
         told[key] = None
         if len(told) > REMEMBERED:
             told.popitem(last=False)
-        missing, fresh = _missing(last.get(who), line, number)
-        if fresh:
-            last[who] = number, line.at
-        if missing:
-            fields = {"layer": who[1], "replica": who[2], "missing": missing, "before": number}
-            yield Line(line.at, line.node, line.program, "warning", GAP, fields)
         yield line
 
 
-def _missing(last: tuple[int, float] | None, line: Line, number: int) -> tuple[int, bool]:
-    """Return how many events are missing before this one, and whether it is the latest of its service."""
-    if last is None:
-        return 0, True  # what came before the first that we see is not missing
-    before, at = last
-    if number <= before and line.at < at:
-        return 0, False  # it is late
-    unkept = line.fields.get("unkept", 0)
-    since = number - 1 if number <= before else number - before - 1  # a lower number: it has started anew
-    return max(0, since - (unkept if isinstance(unkept, int) else 0)), True
+class _Count:
+    """The events of one service, which are numbered from 1 since its start, as far as they were met.
+
+    A line that was written says how many before it were not (`unkept`). An event that was heard says nothing of those
+    before it: the ear may have listened only since. So a service that is seen to keep its events misses some only
+    where two that it kept say so; one that keeps none, where two that were heard do.
+    """
+
+    def __init__(self) -> None:
+        self._newest, self._at = 0, -1.0  # number and time; -1: none was met
+        self._kept: int | None = None  # the newest that was read; None: none was
+        self._heard: set[int] = set()  # newer ones that were heard
+
+    def missing(self, line: Line, number: int) -> int:
+        """Return how many events are missing before this one, as this one shows."""
+        first, newer, later = self._at < 0, number > self._newest, line.at > self._at
+        if first:
+            self._newest, self._at = number, line.at
+        elif not newer and later:  # it has started anew
+            self._newest, self._kept = 0, None if self._kept is None else 0
+            self._heard.clear()
+        elif newer and line.at < self._at:
+            return 0  # of before it started anew
+        before, self._newest, self._at = self._newest, max(self._newest, number), max(self._at, line.at)
+        if line.raw:
+            return self._read(line, number)
+        if self._kept is None:
+            return max(0, number - before - 1)
+        if number > self._kept and len(self._heard) < REMEMBERED:
+            self._heard.add(number)
+        return 0
+
+    def _read(self, line: Line, number: int) -> int:
+        before, unkept = self._kept, line.fields.get("unkept", 0)
+        self._kept = max(number, before or 0)
+        heard = sum(one < number for one in self._heard)
+        self._heard = {one for one in self._heard if one > self._kept}
+        if before is None or number <= before:
+            return 0  # what came before the first that we see is not missing
+        return max(0, number - before - 1 - max(heard, unkept if isinstance(unkept, int) else 0))
 
 
 def plain(line: Line) -> dict[str, Any]:
