@@ -22,9 +22,10 @@ demo: .venv/.installed ## A network of three sites on this machine: form keys, c
 test: .venv/.dev ## The fast suite (a few minutes)
 	@$(FAST)
 
-test-all: .venv/.dev ## Everything, with the slow tests and those that need root
+test-all: .venv/.dev ## Everything, with the slow tests, those that fill a machine, and those that need root
 	@$(FAST)
-	@$(TWO) -m "slow and not root"
+	@$(TWO) -m "slow and not root and not crowded"
+	@$(LAST) -m crowded
 	@$(TWO) -m root
 
 soak: .venv/.dev ## An hour at steady load: memory and latency have to stay flat (report in docs/soak.md)

@@ -11,13 +11,14 @@ class Jumping(selectors.SelectSelector):
     """Waits for nothing: time jumps to when the next thing is due."""
 
     now = 1000.0
+    late = 0.0  # s by which the machine lets whatever is due run later
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and timeout is None:
             raise RuntimeError("everything waits, for ever")
         if not ready and timeout:
-            self.now += timeout
+            self.now += timeout + self.late
         return ready
 
 
@@ -28,3 +29,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    def stall(self, late: float) -> None:
+        """Be on a machine that is so busy that all is woken up `late` s after its time."""
+        self._jumping.late = late

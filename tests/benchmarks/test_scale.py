@@ -56,6 +56,7 @@ def test_the_pages_tell_of_all() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.crowded
 @pytest.mark.timeout(900)
 def test_a_grid_of_sixty_four_nodes_gives_a_key_at_both_ends_of_every_link(tmp_path: Path) -> None:
     shape = grid(64, "ideal")
@@ -74,6 +75,7 @@ def test_a_grid_of_sixty_four_nodes_gives_a_key_at_both_ends_of_every_link(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.crowded
 @pytest.mark.timeout(900)
 def test_sixty_four_virtual_quantum_nodes_take_turns_and_no_exchange_is_given_up(tmp_path: Path) -> None:
     shape = ring(64, "simulaqron")

@@ -7,29 +7,10 @@ from typing import Any
 
 import pytest
 
-from qkdbus.signs import Sign
-from qkdbus_dispatcher.workers import BUSY, CAPACITY, COMPUTING, DEAD, IDLE, ROUND, deaf
+from qkdbus.signs import COMPUTING, Sign
+from qkdbus_dispatcher.workers import BUSY, CAPACITY, DEAD, IDLE, ROUND
 
 FIRST, SECOND = 100, 200  # the processes of the two workers
-
-
-@pytest.mark.parametrize(
-    ("silence", "sign", "lost"),
-    [
-        (ROUND, None, False),
-        (DEAD, None, True),
-        (ROUND, Sign("T", 1.0), True),
-        (ROUND, Sign("Z", 1.0), True),
-        (DEAD - 0.1, Sign("S", 1.0), False),
-        (DEAD, Sign("S", 1.0), True),
-        (DEAD, Sign("S", 1.5), False),  # it has computed since the last look
-        (DEAD, Sign("R", 1.0), False),
-        (DEAD, Sign("D", 1.0), False),
-        (COMPUTING, Sign("R", 2.0), True),
-    ],
-)
-def test_how_long_a_silent_worker_is_believed_in(silence: float, sign: Sign | None, lost: bool) -> None:
-    assert deaf(silence, sign, cpu_before=1.0) is lost
 
 
 async def test_the_death_of_a_process_is_known_at_once(house: Any) -> None:
@@ -73,7 +54,9 @@ async def test_a_worker_that_computes_for_a_while_loses_nothing(house: Any) -> N
     house.signs[FIRST] = Sign("R", 1.0)
     house.fakes[0].alive = False
     house.workers[0].begin()
-    await asyncio.sleep(COMPUTING - 1.0)
+    for cpu in range(1, int(COMPUTING)):
+        house.signs[FIRST] = Sign("R", 1.0 + cpu)
+        await asyncio.sleep(1.0)
     house.fakes[0].alive = True
     await asyncio.sleep(2 * BUSY)
     assert house.workers[0].lost == 0
@@ -88,6 +71,27 @@ async def test_one_that_does_nothing_and_answers_nothing_is_lost(house: Any) -> 
     began = loop.time()
     await house.until(lambda: house.workers[0].lost == 1)
     assert DEAD <= loop.time() - began <= DEAD + BUSY + 2 * ROUND
+
+
+@pytest.mark.parametrize(("house", "every"), [(1, IDLE), (2, BUSY)], indirect=["house"])
+async def test_one_that_nobody_could_relieve_is_asked_seldom(house: Any, every: float) -> None:
+    house.workers[0].begin()
+    await asyncio.sleep(IDLE)
+    before = house.fakes[0].pings
+    await asyncio.sleep(10 * every)
+    assert house.fakes[0].pings - before in (9, 10)
+
+
+async def test_on_a_machine_where_nobody_gets_to_run_none_is_lost_soon(house: Any) -> None:
+    house.signs[FIRST] = Sign("S", 1.0)
+    house.fakes[0].alive = False
+    house.workers[0].begin()
+    loop: Any = asyncio.get_running_loop()
+    loop.stall(5.0)
+    began, pings = loop.time(), house.fakes[0].pings
+    await house.until(lambda: house.workers[0].lost == 1)
+    assert house.fakes[0].pings - pings >= DEAD / ROUND, "it has had as many chances as on any machine"
+    assert loop.time() - began >= 5.0 * DEAD / ROUND
 
 
 async def test_a_process_that_was_never_the_worker_may_die(house: Any) -> None:

@@ -236,13 +236,27 @@ async def test_a_line_has_one_turn_from_its_first_pair_to_its_end(two: Two) -> N
 
 async def test_a_line_that_rests_has_no_turn_and_goes_on_without(two: Two) -> None:
     batch = await two.pairs(4)
-    two.now[0] = module.RESTING + 0.1
+    two.now[0] = module.RESTING_LAST - 0.1
+    two.alice.sweep()
+    assert len(two.turns.held) == 1, "there are pairs to be measured"
+    two.now[0] = module.RESTING_LAST + 0.1
     two.alice.sweep()
     assert two.turns.held == []
     await two.pairs(4)
     assert await two.at_alice(batch, bytes(4)) == await two.at_bob(batch, bytes(4))
     two.alice.discard(Discard(peer="Bob", line="job"), CALL)
     assert (two.turns.taken, two.turns.held) == (1, [])
+
+
+async def test_a_line_whose_pairs_are_all_measured_rests_soon(two: Two) -> None:
+    batch = await two.pairs(4)
+    assert await two.at_alice(batch, bytes(4)) == await two.at_bob(batch, bytes(4))
+    two.now[0] = module.RESTING - 0.1
+    two.alice.sweep()
+    assert len(two.turns.held) == 1
+    two.now[0] = module.RESTING + 0.1
+    two.alice.sweep()
+    assert two.turns.held == []
 
 
 async def test_a_line_that_waits_for_its_turn_is_in_use_and_has_it_in_full(two: Two) -> None:

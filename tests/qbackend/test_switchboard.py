@@ -15,7 +15,7 @@ from qkdbus.runtime.settings import Neighbour, Ports
 from qkdbus.wire.qbackend_pb2 import Parcel
 from qkdbus_qbackend.channel import Channel, Job, Topic
 from qkdbus_qbackend.failure import NoKey
-from qkdbus_qbackend.switchboard import WAITING_PARCELS, Switchboard, door
+from qkdbus_qbackend.switchboard import WAIT, WAITING_PARCELS, Switchboard, door
 
 LINK = LinkSettings(emulator="ideal", protocol="bbm92")
 PORTS = Ports(north=1, keymanager=2, keysync=3, qbackend=(9001, 9002))
@@ -85,7 +85,7 @@ async def test_parcels_wait_for_their_run(bob: Any) -> None:
 
 async def test_parcels_do_not_wait_for_ever(bob: Any) -> None:
     bob.parcel()
-    bob.now += 11
+    bob.now += WAIT + 1
     channel = bob.board.open(JOB, bytes(16))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(channel.hear(Topic.HELLO), 0.01)

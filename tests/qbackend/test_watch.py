@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,12 @@ async def test_an_exchange_that_was_ended_from_outside_says_why() -> None:
     asyncio.get_running_loop().call_later(0.01, watch.end, NoKey("aborted"))
     with pytest.raises(NoKey, match="aborted"):
         await watch.guard(asyncio.Event().wait())
+
+
+async def test_a_time_in_which_this_process_did_not_run_is_nobodys_silence() -> None:
+    loop: Any = asyncio.get_running_loop()
+    loop.stall(8.0)
+    began = now()
+    with pytest.raises(NoKey, match="no progress"):
+        await Watch(now, 10.0).guard(asyncio.Event().wait())
+    assert now() - began >= 30.0, "ten seconds, and what each look came too late"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qkdbus.signs import STOPPED, blind, look, watch_death, watch_nothing
+from qkdbus.signs import COMPUTING, LONGEST, STOPPED, Sign, Silence, blind, look, watch_death, watch_nothing
 
 
 @pytest.fixture
@@ -50,6 +50,55 @@ def test_processor_time_is_seen() -> None:
     after = look(os.getpid())
     assert after is not None
     assert after.cpu - before.cpu >= 0.05
+
+
+def test_a_thread_that_runs_is_seen_while_the_first_one_sleeps() -> None:
+    work = "import threading; threading.Thread(target=lambda: [0 for _ in iter(int, 1)], daemon=True).start()"
+    with subprocess.Popen([sys.executable, "-c", f"{work}; threading.Event().wait()"]) as busy:
+        try:
+            ends = time.monotonic() + 30
+            while busy_thread_alone(busy.pid) is False:
+                assert time.monotonic() < ends
+        finally:
+            busy.kill()
+
+
+def busy_thread_alone(pid: int) -> bool:
+    """Whether the process computes although its main thread sleeps."""
+    with open(f"/proc/{pid}/stat") as stat:
+        main = stat.read().rpartition(")")[2].split()[0]
+    sign = look(pid)
+    return main == "S" and sign is not None and sign.state == "R"
+
+
+def silence(*rounds: tuple[float, Sign | None], dead: float = 3.0) -> bool:
+    """Whether a process is given up that did not answer for so many s, after which it was seen so, again and again."""
+    kept = Silence(dead)
+    return any(kept.too_long(seconds, sign) for seconds, sign in rounds)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "lost"),
+    [
+        ([(0.25, None)], False),
+        ([(0.25, None)] * 12, True),
+        ([(0.25, Sign("T", 1.0))], True),
+        ([(0.25, Sign("Z", 1.0))], True),
+        ([(0.25, Sign("S", 1.0))] * 11, False),
+        ([(0.25, Sign("S", 1.0))] * 12, True),
+        ([(0.25, Sign("S", 0.1 * n)) for n in range(14)], False),  # it computes
+        (
+            [(0.25, Sign("S", 0.1 * n)) for n in range(14)] + [(0.25, Sign("S", 2.0))] * 12,
+            True,
+        ),  # it did, and hangs now
+        ([(1.0, Sign("R", float(n))) for n in range(int(COMPUTING))], False),
+        ([(1.0, Sign("R", float(n))) for n in range(int(COMPUTING) + 2)], True),
+        ([(1.0, Sign("R", 0.01 * n)) for n in range(int(LONGEST) - 1)], False),  # it does not get to run
+        ([(1.0, Sign("D", 1.0))] * int(LONGEST), True),
+    ],
+)
+def test_how_long_one_that_does_not_answer_is_believed_in(rounds: list[tuple[float, Sign | None]], lost: bool) -> None:
+    assert silence(*rounds) is lost
 
 
 def test_of_a_process_that_is_not_there_nothing_is_seen(sleeper: subprocess.Popen[bytes]) -> None:

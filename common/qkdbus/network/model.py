@@ -43,7 +43,7 @@ class LinkSettings(Model):
     qber_abort: Annotated[float, Field(gt=0, le=0.5)] = 0.11  # a block with a QBER above it is dropped, with an alarm
     noise: Noise = Noise()
     reservoir_bits: Annotated[int, Field(ge=0)] = 0  # agreed key bits kept ready that no stream has asked for
-    jobs: Annotated[int, Field(ge=1, le=64)] = 2  # exchanges at once
+    jobs: Annotated[int, Field(ge=1, le=64)] = 2  # exchanges at once, after the first
     photonic: Photonic = Photonic()  # of emulator photonic only
     eavesdropper: Eavesdropper = Eavesdropper()
     security: Sense | None = None  # in which sense keys are secret; None: see `sense`

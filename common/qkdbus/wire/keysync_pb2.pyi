@@ -306,14 +306,16 @@ class LowMark(_message.Message):
     def __init__(self, sid: _Optional[_Union[Sid, _Mapping]] = ..., low: _Optional[int] = ...) -> None: ...
 
 class Ack(_message.Message):
-    __slots__ = ("applied", "chain", "lows")
+    __slots__ = ("applied", "chain", "lows", "jobs")
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     CHAIN_FIELD_NUMBER: _ClassVar[int]
     LOWS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
     applied: int
     chain: bytes
     lows: _containers.RepeatedCompositeFieldContainer[LowMark]
-    def __init__(self, applied: _Optional[int] = ..., chain: _Optional[bytes] = ..., lows: _Optional[_Iterable[_Union[LowMark, _Mapping]]] = ...) -> None: ...
+    jobs: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, applied: _Optional[int] = ..., chain: _Optional[bytes] = ..., lows: _Optional[_Iterable[_Union[LowMark, _Mapping]]] = ..., jobs: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Beat(_message.Message):
     __slots__ = ("acked", "chain")

@@ -43,7 +43,8 @@ from .workers import Worker
 
 PATIENCE = 120.0  # s for an exchange, or a place, when the caller does not say
 ABORT_PATIENCE = 2.0
-LOOK = 0.25  # s between looks at what takes too long
+LOOK = 0.25  # s between looks at what takes too long for one of several workers,
+LOOK_ALONE = 2.0  # and at what is left of old reservations alone: a single worker cannot be relieved
 
 
 class Dispatcher:
@@ -216,7 +217,8 @@ class Dispatcher:
 
     def _watch(self) -> None:
         if self._timer is None and (self._jobs or self._places.promised):
-            self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+            every = LOOK if len(self._workers) > 1 else LOOK_ALONE
+            self._timer = asyncio.get_running_loop().call_later(every, self._look)
 
     def _look(self) -> None:
         """Take late exchanges away from their workers, where there is another; forget old reservations."""

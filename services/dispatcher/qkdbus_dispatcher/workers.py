@@ -4,10 +4,11 @@ A worker is lost, and what ran on it with it, as soon as
 
 - its process ends (the kernel tells, at once), or another process answers in its place;
 - it does not answer a ping and is stopped (SIGSTOP);
-- it has not answered for DEAD seconds, or for COMPUTING seconds while it computes all the time: a long calculation
-  keeps a worker from answering, and is no reason to throw it away.
+- it has not answered for DEAD seconds in which it could have: one that computes is given more time (`signs.Silence`),
+  and where nobody gets to run, seconds that pass between two looks count as one look.
 
-It is asked every BUSY seconds while it works, every IDLE seconds else. One that answers again is given work again.
+It is asked every BUSY seconds while it works and another could take its place, every IDLE seconds else. One that
+answers again is given work again.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ from typing import Protocol
 from google.protobuf.message import Message
 
 from qkdbus.errors import QkdbusError
-from qkdbus.signs import STOPPED, Look, Sign, Unwatch, WatchDeath, blind, watch_nothing
+from qkdbus.signs import Look, Silence, Unwatch, WatchDeath, blind, watch_nothing
 from qkdbus.wire.dispatcher_pb2 import WorkerInfo
 from qkdbus.wire.head_pb2 import Describe, Description, Health, Ping
 
 BUSY = 0.5  # s
 IDLE = 2.0
 DEAD = 3.0
-COMPUTING = 6.0
 ROUND = 0.25  # s that an answer is waited for until somebody looks why there is none
 ABSENT_ROUND = 1.0  # s, of a worker that is not there
 BACK_SOON = 5.0  # s after its death in which a worker is looked for all the time: it is about to be started again
@@ -188,13 +188,14 @@ class Worker:
         self._hurry = True
         self._stir.set()
 
-    async def pause(self, absent_for: float) -> None:
+    async def pause(self, absent_for: float, *, alone: bool) -> None:
         """Wait until it is time to look at this worker again; it has been gone for so many s, 0: it is there."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         while not self._hurry:
             soon = ROUND / 2 if absent_for < BACK_SOON else BUSY
-            left = began + (soon if absent_for else BUSY if self.running else IDLE) - loop.time()
+            every = BUSY if self.running and not alone else IDLE
+            left = began + (soon if absent_for else every) - loop.time()
             if left <= 0:
                 break
             self._stir.clear()
@@ -202,21 +203,6 @@ class Worker:
                 async with asyncio.timeout(left):
                     await self._stir.wait()
         self._hurry = False
-
-
-def deaf(silence: float, sign: Sign | None, cpu_before: float, dead: float = DEAD) -> bool:
-    """Tell whether a worker that has not answered for `silence` s is lost.
-
-    Args:
-        sign: what can be seen of its process.
-        cpu_before: s of processor time that it had taken a round before.
-        dead: s after which one that does nothing is lost.
-    """
-    if sign is None:
-        return silence >= dead
-    if sign.state in STOPPED:
-        return True
-    return silence >= (max(dead, COMPUTING) if sign.computes(cpu_before) else dead)
 
 
 class Watcher:
@@ -252,26 +238,27 @@ class Watcher:
 
     async def _watch(self, worker: Worker) -> None:
         loop = asyncio.get_running_loop()
-        silent_since, cpu = 0.0, 0.0
+        silent_since, silence = 0.0, Silence(self._dead)
         while True:
             asked_at = loop.time()
             there = worker.state in ("ready", "waiting")
+            patience = min(ROUND, self._dead) if there else ABSENT_ROUND
             try:
-                patience = min(ROUND, self._dead) if there else ABSENT_ROUND
                 health = await worker.asker.ask("ping", Ping(), patience=patience)
                 assert isinstance(health, Health)
                 await self._answered(worker, health)
-                silent_since = 0.0
+                silent_since, silence = 0.0, Silence(self._dead)
             except QkdbusError:
                 silent_since = silent_since or asked_at
-                sign = self._look(worker.pid) if worker.pid else None
-                if worker.state != "silent" and deaf(loop.time() - silent_since, sign, cpu, self._dead):
-                    worker.lose()
-                cpu = sign.cpu if sign else 0.0
                 await asyncio.sleep(asked_at + ROUND / 4 - loop.time())  # one that answers nonsense answers at once
+                sign = self._look(worker.pid) if worker.pid else None
+                lost = silence.too_long(min(loop.time() - asked_at, patience), sign)
+                if worker.state != "silent" and lost:
+                    worker.lose()
             self._tell(worker)
             if not silent_since or worker.state not in ("ready", "waiting"):
-                await worker.pause(loop.time() - silent_since if silent_since else 0.0)
+                absent_for = loop.time() - silent_since if silent_since else 0.0
+                await worker.pause(absent_for, alone=len(self._workers) == 1)
 
     async def _answered(self, worker: Worker, health: Health) -> None:
         if worker.is_new(health) or worker.state == "silent":

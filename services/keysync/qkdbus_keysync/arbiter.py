@@ -69,6 +69,8 @@ class Arbiter(End):
         for row in self.tables.jobs():
             if row.deadline <= now:
                 self._end_job(row.job, "deadline", failed=True)
+            elif row.job in self.book.taken:
+                continue
             elif not row.formed or row.deadline - now < self.rules.formed_patience - UNMATCHED:
                 self._prepare(row.job)
         aged = self.planning.ageing(self.link.epoch, now - self.rules.reservoir_life)
@@ -143,6 +145,7 @@ class Arbiter(End):
         if chain is not None and chain != ack.chain:
             self._new_epoch(0, "the follower has another history: this store was put back")
             return
+        self.book.follower_has(ack.jobs)
         for mark in ack.lows:
             known = mark.sid.seq in self.lows or self.tables.stream(mark.sid.seq) is not None
             if known and Epoch.of(mark.sid.epoch) == self.link.epoch:
@@ -286,7 +289,8 @@ class Arbiter(End):
             self._allocate(now, None)
             needs = self.planning.needs(self.rules, self.lows)
         if may_start:
-            for bits, priority in self.planning.jobs(self.rules, needs, self.link.reservoir_bits):
+            at_once = self.rules.jobs if self.book.proved else 1  # a link that gives nothing does so once at a time
+            for bits, priority in self.planning.jobs(self.rules, needs, self.link.reservoir_bits, at_once):
                 self._start_job(bits, priority, now)
 
     def _start_job(self, bits: int, priority: int, now: float) -> None:

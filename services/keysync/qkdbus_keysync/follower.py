@@ -217,7 +217,7 @@ class Follower(End):
     def _due(self, effects: Effects) -> None:
         if not effects.ack:
             return
-        ack = wire.Ack(applied=self.link.applied, chain=self.link.chain)
+        ack = wire.Ack(applied=self.link.applied, chain=self.link.chain, jobs=sorted(self.running))
         for row in self.tables.opens():
             low = max(row.low, row.floor)
             if row.sid is not None and self.lows.get(row.sid) != low:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qkdbus.wire import keysync_pb2 as wire
@@ -17,9 +18,17 @@ class Running:
 
 
 class JobBook:
-    """Jobs that lack a block: this end's own (`running`), or the follower's (`unmatched`); and what it said of them."""
+    """Jobs that lack a block: this end's own (`running`), or the follower's (`unmatched`); and what it said of them.
+
+    Attributes:
+        formed: the follower's blocks of jobs that still run here.
+        taken: jobs that run at the follower, as it said last.
+        proved: whether an exchange of this link has given a block since this process started.
+    """
 
     def __init__(self) -> None:
+        self.proved = False
+        self.taken: frozenset[int] = frozenset()
         self.running: dict[int, Running] = {}
         self.unmatched: dict[int, Running] = {}
         self.formed: dict[int, wire.Formed] = {}
@@ -35,6 +44,7 @@ class JobBook:
 
     def block_arrived(self, job: int) -> wire.Formed | None:
         """The own block is stored: return the follower's `formed` if it came first."""
+        self.proved = True
         running = self.running.pop(job, None)
         if running is not None:
             self.unmatched[job] = running
@@ -46,8 +56,13 @@ class JobBook:
         self.unmatched.pop(job, None)
         self.formed.pop(job, None)
 
+    def follower_has(self, jobs: Iterable[int]) -> None:
+        """The follower says which jobs run there."""
+        self.taken = frozenset(self.running.keys() & set(jobs))
+
     def clear(self) -> None:
         """Forget all jobs."""
+        self.taken = frozenset()
         self.running.clear()
         self.unmatched.clear()
         self.formed.clear()

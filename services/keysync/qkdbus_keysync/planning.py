@@ -36,10 +36,10 @@ class Planning:
                 found.append(need)
         return found
 
-    def jobs(self, rules: Rules, needs: Sequence[Need], reservoir_bits: int) -> list[tuple[int, int]]:
-        """Return key bits and priority of each exchange that should begin now."""
+    def jobs(self, rules: Rules, needs: Sequence[Need], reservoir_bits: int, at_once: int) -> list[tuple[int, int]]:
+        """Return key bits and priority of each exchange that should begin now, where `at_once` may run."""
         jobs = self._tables.jobs()
-        free = rules.jobs - sum(not row.formed for row in jobs)
+        free = at_once - sum(not row.formed for row in jobs)
         spare = reservoir_bits + sum(row.bits for row in jobs)
         started: list[tuple[int, int]] = []
         while len(started) < free:

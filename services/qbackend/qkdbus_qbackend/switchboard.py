@@ -20,7 +20,7 @@ from qkdbus.wire.qbackend_pb2 import Parcel
 
 from .channel import LARGEST_PARCEL, NO_ATTEMPT, Channel, Ears, Job, farewell
 
-WAIT = 10.0  # s that parcels wait for the `run` of their job
+WAIT = 60.0  # s that parcels wait for the `run` of their job, on a busy machine
 WAITING_PARCELS = 64  # of one job
 WAITING_OCTETS = 64 << 20  # of all jobs
 WAITING_JOBS = 256

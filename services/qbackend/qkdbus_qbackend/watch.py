@@ -1,7 +1,8 @@
 """The patience of an exchange: it ends when nothing has moved for a while, or when somebody says so.
 
 An end in which nothing moves says its last word again now and then. Whoever hears that knows that the other end lives
-and waits as he does, for virtual quantum nodes that are slow on a busy machine: it takes longer until he gives up.
+and waits as he does, for virtual quantum nodes that are slow on a busy machine: it takes longer until he gives up. A
+time in which this process did not get to run counts for nobody's silence.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ class Watch:
         if not self._over.done():
             self._over.set_result(failure)
 
+    def _excuse(self, late: float) -> None:
+        """This process woke up so late: it could not have heard a word, nor moved."""
+        if late > 0:
+            now = self._monotonic()
+            self._last, self._heard = min(self._last + late, now), min(self._heard + late, now)
+
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what `work` returns; NoKey when patience ends, or what `end` was given."""
         task = asyncio.create_task(work)
@@ -47,11 +54,13 @@ class Watch:
         try:
             while True:
                 ends_at = min(self._heard + self._patience, self._last + self._slow)
-                left = ends_at - self._monotonic()
+                began = self._monotonic()
+                left = min(ends_at - began, pause)
                 if left <= 0:
                     raise NoKey("no progress")
                 ends: set[asyncio.Future[Any]] = {task, self._over}
-                await asyncio.wait(ends, timeout=min(left, pause), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                self._excuse(self._monotonic() - began - left)
                 if task.done():
                     return task.result()
                 if self._over.done():

@@ -22,9 +22,11 @@ from typing import Any, Protocol
 from twisted.spread import pb
 
 from qkdbus.errors import Unavailable
+from qkdbus.signs import Silence, look
 
 from .meeting import Link, Resident
 
+SLICES = 10  # in which a patience is waited for
 FIRST_RETRY, LAST_RETRY = 0.2, 1.0  # s between two attempts to connect
 MEETING = 3.0  # s for a new connection to become a link
 Connect = Callable[[pb.PBClientFactory], Any]  # begins to connect; returns what has `disconnect()`
@@ -43,10 +45,20 @@ class FencedBroker(pb.Broker):  # type: ignore[misc]
 
 def _user_at(connection: socket.socket) -> int | None:
     """User id of the process at the other end of a Unix socket; None where the system does not tell."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return None
-    _pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return int(uid)
+    return _credentials(connection)[1] if hasattr(socket, "SO_PEERCRED") else None
+
+
+def _process_at(far: Any) -> int:
+    """Process at the other end of a reference's connection; 0 where the system does not tell."""
+    handle = getattr(far.broker.transport, "getHandle", lambda: None)()  # a tunnel has none
+    if isinstance(handle, socket.socket) and hasattr(socket, "SO_PEERCRED"):
+        return _credentials(handle)[0]
+    return 0
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int]:
+    pid, uid, _gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(pid), int(uid)
 
 
 class Far(Protocol):
@@ -230,20 +242,30 @@ class BrokerNeighbours:
         answer = asyncio.ensure_future(_future(deferred))
         try:
             while not (await asyncio.wait({answer}, timeout=self._patience / 2))[0]:
-                await _in_time(far.callRemote("alive"), self._patience / 2)
+                await _in_time(far.callRemote("alive"), self._patience / 2, _process_at(far))
         except BaseException:
             answer.cancel()
             raise
         return await _in_time(answer, self._patience)
 
 
-async def _in_time(waited: Any, patience: float) -> Any:
-    """Wait for a Deferred, or a future. Unavailable when it fails or takes longer than `patience` s."""
+async def _in_time(waited: Any, patience: float, process: int = 0) -> Any:
+    """Wait for a Deferred, or a future. Unavailable when it fails or takes longer than `patience` s.
+
+    Slice by slice: on a machine where nobody gets to run, each lasts as long as it takes to be woken up, and the other
+    end, which had no chance to answer either, is not taken for lost. `process`: who has to answer, if that is known.
+    """
+    answer = asyncio.ensure_future(waited if asyncio.isfuture(waited) else _future(waited))
+    silence, slice_ = Silence(0.99 * patience), patience / SLICES
     try:
-        async with asyncio.timeout(patience):
-            return await (waited if asyncio.isfuture(waited) else _future(waited))
+        while not (await asyncio.wait({answer}, timeout=slice_))[0]:
+            if silence.too_long(slice_, look(process) if process else None):
+                raise TimeoutError
+        return answer.result()
     except Exception as error:
         raise Unavailable(f"no answer from a virtual node ({type(error).__name__})") from None
+    finally:
+        answer.cancel()
 
 
 def _future(deferred: Any) -> Awaitable[Any]:

@@ -40,7 +40,8 @@ from .turns import Turns
 
 MOST_REGISTERS = 65_536  # pairs at once; some 4 kB each
 IDLE = 60.0  # s until an unused line is dropped
-RESTING = 3.0  # s after which it has no turn any more
+RESTING = 3.0  # s after which it has no turn any more, if all of its pairs were measured,
+RESTING_LAST = 20.0  # and in any case: messages between its ends may take seconds, where nobody gets to run
 LONGEST = 0.5  # s of making pairs for one call: a slow engine gives fewer than were asked for
 _TURN = 0.01  # s of work between two looks at other calls
 _PATIENCE = 20.0  # s that await_pairs waits when the caller does not say
@@ -216,7 +217,8 @@ class SimulaqronService:
         """Drop lines that nobody uses any more, and before that take their turns; to be called every second or so."""
         now = self._monotonic()
         for line in self._lines.untouched_since(now - RESTING):
-            line.rest(self._turns)  # its worker has died, or it is kept up by something else than qubits
+            if not line.batches or line.touched < now - RESTING_LAST:
+                line.rest(self._turns)  # its worker has died, or it is kept up by something else than qubits
         then = now - IDLE
         for line in self._lines.untouched_since(then):
             self._end(line.peer, line.name, f"nobody used the line for {IDLE:.0f} s")

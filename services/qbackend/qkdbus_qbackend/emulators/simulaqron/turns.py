@@ -18,7 +18,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from qkdbus.signs import STOPPED, look
+from qkdbus.signs import is_stopped
 
 FILE = "turns"  # in the network's folder
 LINES_A_CORE = 2  # one is worked on while the other waits for a message
@@ -54,7 +54,7 @@ class Turns:
                 looks += 1
                 if looks % HOLDERS_EVERY == 0:
                     before, holders = holders, self._holders()
-                    if _one_is_stopped(holders):
+                    if any(holder and is_stopped(holder) for holder in holders):
                         return None
                     if holders != before:
                         ends = loop.time() + self._patience
@@ -92,8 +92,3 @@ class Turns:
     def _holder(self, turn: int) -> int:
         asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, turn, 1, 0)
         return int(struct.unpack(_FLOCK, fcntl.fcntl(self._file, fcntl.F_GETLK, asked))[4])
-
-
-def _one_is_stopped(holders: list[int]) -> bool:
-    signs = [look(holder) for holder in holders if holder]
-    return any(sign is not None and sign.state in STOPPED for sign in signs)
