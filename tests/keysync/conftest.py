@@ -33,6 +33,8 @@ class Fibre:
         self.blind: bool | None = None  # which end (the arbiter: True) does not see what the alarm is about
         self.s = 0.0  # CHSH value of an exchange with an alarm
         self.cut = False
+        self.light = asyncio.Event()  # waited for
+        self.light.set()
         self.held = 0
         self.shorten = 0  # key bits that a block falls short of what was asked
 
@@ -40,6 +42,7 @@ class Fibre:
         """Wait for the other end of this job."""
         if self.cut:
             raise Unavailable("no light")
+        await self.light.wait()
         name = (request.name.epoch_r, request.name.job)
         other = self.waiting.pop(name, None)
         if other is None:

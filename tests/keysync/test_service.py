@@ -121,6 +121,37 @@ async def test_exchanges_run_side_by_side_and_never_for_more_than_is_lacking(net
     assert set(net.alice.dispatcher.asked[WINDOW // 8 :]) <= {512, 256, 768}
 
 
+async def test_a_link_begins_with_one_exchange(net: Any) -> None:
+    net.fibre.cut = True
+    await net.pair(KSID, A, B)
+    await net.until(lambda: len(net.alice.dispatcher.asked) >= 2)
+    running = [row for row in net.alice.end.tables.jobs() if not row.formed]
+    assert len(running) <= 1, "none has given a block yet"
+    net.fibre.cut = False
+    await full(net)
+    assert net.alice.end.book.proved
+
+
+async def test_a_job_that_runs_at_the_follower_is_not_prepared_again_until_it_is_lost_there(net: Any) -> None:
+    net.fibre.light.clear()
+    await net.pair(KSID, A, B)
+
+    def prepared() -> int:
+        return sum(message.HasField("prepare") for message in net.alice.said)
+
+    await net.until(lambda: bool(net.alice.end.book.taken))
+    before = prepared()
+    for _ in range(5):
+        net.alice.link.tick()
+        net.alice.service.settle()
+    assert prepared() == before
+    await net.bob.kill()
+    await net.bob.start()
+    await net.until(lambda: prepared() > before)
+    net.fibre.light.set()
+    await full(net)
+
+
 async def test_a_killed_node_goes_on_where_it_was(net: Any) -> None:
     await net.pair(KSID, A, B)
     await full(net)

@@ -22,13 +22,13 @@ class JobBook:
 
     Attributes:
         formed: the follower's blocks of jobs that still run here.
-        taken: jobs that run at the follower, as it said last.
+        taken: those of `running` that run at the follower, too, as it said last.
         proved: whether an exchange of this link has given a block since this process started.
     """
 
     def __init__(self) -> None:
         self.proved = False
-        self.taken: frozenset[int] = frozenset()
+        self.taken: set[int] = set()
         self.running: dict[int, Running] = {}
         self.unmatched: dict[int, Running] = {}
         self.formed: dict[int, wire.Formed] = {}
@@ -45,6 +45,7 @@ class JobBook:
     def block_arrived(self, job: int) -> wire.Formed | None:
         """The own block is stored: return the follower's `formed` if it came first."""
         self.proved = True
+        self.taken.discard(job)
         running = self.running.pop(job, None)
         if running is not None:
             self.unmatched[job] = running
@@ -52,17 +53,18 @@ class JobBook:
 
     def end(self, job: int) -> None:
         """Forget a job."""
+        self.taken.discard(job)
         self.running.pop(job, None)
         self.unmatched.pop(job, None)
         self.formed.pop(job, None)
 
     def follower_has(self, jobs: Iterable[int]) -> None:
         """The follower says which jobs run there."""
-        self.taken = frozenset(self.running.keys() & set(jobs))
+        self.taken = self.running.keys() & set(jobs)
 
     def clear(self) -> None:
         """Forget all jobs."""
-        self.taken = frozenset()
+        self.taken.clear()
         self.running.clear()
         self.unmatched.clear()
         self.formed.clear()

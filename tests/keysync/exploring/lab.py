@@ -78,7 +78,10 @@ class Lab:
         self.empty = self._intern()
 
     def _make(self) -> Any:
-        return self.kind(self.store, "peer", self.rules, self._token)
+        end = self.kind(self.store, "peer", self.rules, self._token)
+        if isinstance(end, Arbiter):
+            end.book.proved = True  # exchanges run side by side from the first one on
+        return end
 
     def _token(self, octets: int) -> bytes:
         self.drew = True
@@ -203,7 +206,8 @@ class Lab:
             sorted((job, astuple(run)) for job, run in book.items()) for book in (end.book.running, end.book.unmatched)
         )
         formed = sorted((job, heard.SerializeToString()) for job, heard in end.book.formed.items())
-        return shared, running, unmatched, formed, sorted(end.wanted.items()), end.sent, end.stalled
+        taken = sorted(end.book.taken)
+        return shared, running, unmatched, formed, taken, sorted(end.wanted.items()), end.sent, end.stalled
 
     def _restore(self, volatile: Any) -> None:
         end = self.end
@@ -212,10 +216,11 @@ class Lab:
         if self.role == BOB:
             end.running, end.waiting = set(rest[0]), set(rest[1])
             return
-        running, unmatched, formed, wanted, end.sent, end.stalled = rest
+        running, unmatched, formed, taken, wanted, end.sent, end.stalled = rest
         end.book.running = {job: Running(*run) for job, run in running}
         end.book.unmatched = {job: Running(*run) for job, run in unmatched}
         end.book.formed = {job: wire.Formed.FromString(heard) for job, heard in formed}
+        end.book.taken = set(taken)
         end.wanted = dict(wanted)
 
 
