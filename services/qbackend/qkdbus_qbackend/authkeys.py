@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from qkdbus.errors import Refused
 from qkdbus.presharing import ENTRIES, LinkSecret, file_name
 
 from .failure import NoKey
+from .fence import fence
 
 ID_OCTETS = 8
 MOST_IDS = 1024  # that are told to the other end; there are LEVEL of them, and more when an end has died often lately
@@ -30,6 +32,7 @@ LOW = 3 * LEVEL // 4  # below it each block gives two: exchanges that failed hav
 FORGET_AFTER = 60.0  # s that an entry may be missing at the other end: exchanges that run now may be about to add it
 WIPE_EVERY = 32  # changes after which the log is emptied, and with it the last trace of spent pads
 BUSY = 5.0  # s until another worker has ended its transaction
+LOOK = 0.25  # s between two looks at whether that one is stopped
 _OF_THIS = "EXISTS (SELECT 1 FROM link WHERE peer = ? AND name = ?)"  # the link still has this secret
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS link (peer TEXT PRIMARY KEY, name BLOB NOT NULL) WITHOUT ROWID",
@@ -49,16 +52,23 @@ class Entry:
 class AuthStore:
     """The pools of one node."""
 
-    def __init__(self, path: Path, certs: Path, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        certs: Path,
+        clock: Callable[[], float],
+        fenced: Callable[[int], None] = lambda process: None,
+    ) -> None:
         """Open or make the store at `path` (0600). `certs` has the links' secrets; `clock` gives Unix time.
 
-        NoKey when the file cannot be used.
+        `fenced` hears of workers that were stopped in a transaction, and killed. NoKey when the file cannot be used.
         """
-        self._certs, self._clock, self._changes = certs, clock, 0
+        self._path, self._certs, self._clock, self._fenced = path, certs, clock, fenced
+        self._changes = 0
         with _named(), _alone(path.parent):  # two that switch to WAL at once: one is refused, without patience
             if not path.exists():  # (to open and close it under other connections of this process would unlock them)
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=LOOK, isolation_level=None)
             for pragma in ("journal_mode=WAL", "secure_delete=ON", "temp_store=MEMORY"):
                 self._connection.execute("PRAGMA " + pragma)
         with self.changing(durable=True) as connection:
@@ -109,7 +119,7 @@ class AuthStore:
         connection = self._connection
         with _named():
             connection.execute("PRAGMA synchronous=" + ("FULL" if durable else "NORMAL"))
-            connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -119,6 +129,20 @@ class AuthStore:
             self._changes += 1
             if self._changes % WIPE_EVERY == 0:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _begin(self) -> None:
+        """Begin a transaction when no other worker is in one; one that was stopped in the midst of it is killed."""
+        ends = time.monotonic() + BUSY
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
+                    raise
+            stopped = fence(self._path)
+            if stopped:
+                self._fenced(stopped)
 
 
 class AuthKeys:

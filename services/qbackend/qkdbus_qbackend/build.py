@@ -93,9 +93,13 @@ class Built:
         stamp = stamp_of(settings.certs / file_name(peer)) or (known[0] if known else (0, 0))
         if known is None or known[0] != stamp:  # new, or the link was given a new secret while we run
             if self._store is None:
-                self._store = AuthStore(settings.state("auth"), settings.certs, self._room.lasting)
+                self._store = AuthStore(settings.state("auth"), settings.certs, self._room.lasting, self._fenced)
             known = self._keys[peer] = stamp, self._store.link(peer)
         return known[1]
+
+    def _fenced(self, process: int) -> None:
+        self._room.counters["workers_fenced"] += 1
+        self._room.log.warning("stopped_worker_killed", extra={"pid": process, "reason": "it had the keys' store"})
 
     def _attack(self, request: Attack) -> Attacked:
         return eve.attack(request, links=self._channels, book=self._book, log=self._room.log)
