@@ -86,9 +86,7 @@ COUNTERS = (
     _counter("jobs_turned_away", "Jobs for which there was no place to wait.", "jobs_turned_away"),
     _counter("jobs_lost", "Jobs lost with their worker.", "jobs_lost"),
     _counter("jobs_slow", "Jobs taken away from a worker that was too slow.", "jobs_slow"),
-    _counter(
-        "workers_fenced", "Workers that were stopped while they had the store of keys, and killed.", "workers_fenced"
-    ),
+    _counter("workers_fenced", "Workers killed that were stopped while they had the store of keys.", "workers_fenced"),
     _counter("exchanges", "Exchanges of this worker, by outcome.", "exchanges"),
     _counter("signals_sent", "Pairs or pulses that left the source.", "signals_sent"),
     _counter("exchange_bits", "Bits of exchanges by what became of them (key: formed).", "exchange_bits"),
