@@ -185,7 +185,7 @@ class Relay:
         async def came(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             source = await self._owner(*writer.get_extra_info("peername")[:2])
             link = self.link(source, node)
-            if link.state.get("cut") or not source:
+            if link.state.get("cut") or (source, node) not in self._flows:  # nobody's, or a node's own
                 writer.transport.abort()
                 return
             try:
