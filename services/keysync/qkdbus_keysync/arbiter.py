@@ -69,9 +69,9 @@ class Arbiter(End):
         for row in self.tables.jobs():
             if row.deadline <= now:
                 self._end_job(row.job, "deadline", failed=True)
-            elif row.job in self.book.taken:
                 continue
-            elif not row.formed or row.deadline - now < self.rules.formed_patience - UNMATCHED:
+            waits_for_block = row.formed and row.deadline - now >= self.rules.formed_patience - UNMATCHED
+            if row.job not in self.book.taken and not waits_for_block:
                 self._prepare(row.job)
         aged = self.planning.ageing(self.link.epoch, now - self.rules.reservoir_life)
         if aged is not None:

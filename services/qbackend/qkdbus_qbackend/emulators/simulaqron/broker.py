@@ -256,7 +256,8 @@ async def _in_time(waited: Any, patience: float, process: int = 0) -> Any:
     end, which had no chance to answer either, is not taken for lost. `process`: who has to answer, if that is known.
     """
     answer = asyncio.ensure_future(waited if asyncio.isfuture(waited) else _future(waited))
-    silence, slice_ = Silence(0.99 * patience), patience / SLICES
+    slice_ = patience / SLICES
+    silence = Silence(patience - slice_ / 2)  # all slices, however their sum is rounded
     try:
         while not (await asyncio.wait({answer}, timeout=slice_))[0]:
             if silence.too_long(slice_, look(process) if process else None):
