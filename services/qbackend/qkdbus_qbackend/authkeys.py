@@ -68,7 +68,7 @@ class AuthStore:
         with _named(), _alone(path.parent):  # two that switch to WAL at once: one is refused, without patience
             if not path.exists():  # (to open and close it under other connections of this process would unlock them)
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._connection = sqlite3.connect(path, timeout=LOOK, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
             for pragma in ("journal_mode=WAL", "secure_delete=ON", "temp_store=MEMORY"):
                 self._connection.execute("PRAGMA " + pragma)
         with self.changing(durable=True) as connection:
@@ -133,16 +133,25 @@ class AuthStore:
     def _begin(self) -> None:
         """Begin a transaction when no other worker is in one; one that was stopped in the midst of it is killed."""
         ends = time.monotonic() + BUSY
-        while True:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
-                    raise
-            stopped = fence(self._path)
-            if stopped:
-                self._fenced(stopped)
+        self._wait_up_to(LOOK)
+        try:
+            while not self._begun(last=time.monotonic() > ends):
+                if stopped := fence(self._path):
+                    self._fenced(stopped)
+        finally:
+            self._wait_up_to(BUSY)
+
+    def _begun(self, *, last: bool) -> bool:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or last:
+                raise
+            return False
+        return True
+
+    def _wait_up_to(self, seconds: float) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout={1e3 * seconds:.0f}")
 
 
 class AuthKeys:
